@@ -1,0 +1,104 @@
+"""The gateway, put together: middleware in order, routes, shutdown; nothing else."""
+
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.client_config import describing
+from gateway.codec import Codec
+from gateway.config import Config
+from gateway.envelope import JSON, enveloping
+from gateway.headers import adding_headers, answering_preflights, compressing
+from gateway.health import HealthPages
+from gateway.limits import RateWindows, limiting, narrow_limits
+from gateway.objects import add_objects
+from gateway.observe import observing
+from gateway.openapi import document
+from gateway.pages import add_pages
+from gateway.routes import Binding, public_bindings
+from gateway.stream import EventStreams
+from gateway.transcode import Transcoder
+from gateway.uploads import Uploads
+from services.kit.objects.choice import local_object_store
+from services.kit.redis import connect
+from services.kit.rpc.channel import Peers
+
+
+async def build(config: Config, peers: Peers) -> web.Application:
+    """Return the application, calling the services through `peers`.
+
+    Raises ContractError when an annotation cannot be served, ValueError when the local object
+    store has no secret.
+    """
+    redis = connect(config.redis_url)
+    bindings = public_bindings()
+    transcoder = Transcoder(Codec(), peers, config)
+    streams, uploads = EventStreams(transcoder, config), Uploads(transcoder, config)
+    health = HealthPages(tuple(sorted({each.service for each in bindings})), peers, redis, config)
+
+    app = web.Application(
+        middlewares=[
+            observing(config.proxies),
+            compressing(),
+            enveloping(),
+            answering_preflights(config),
+            limiting(config, RateWindows(redis), narrow_limits(bindings)),
+        ]
+    )
+    app.on_response_prepare.append(adding_headers(config))
+
+    add_bindings(app, bindings, transcoder=transcoder, streams=streams, uploads=uploads)
+    _get(app, "/api/v1/config/client", describing(config))
+    _get(app, "/api/docs/openapi.json", _documenting(bindings, config.public_url))
+    _get(app, "/health", health.whole)
+    _get(app, "/health/live", health.live)
+    _get(app, "/health/ready", health.ready)
+    if not config.s3_endpoint_url:
+        add_objects(app, local_object_store(config))
+    add_pages(app, peers, config)
+
+    async def drain(_app: web.Application) -> None:
+        health.draining = True
+        await streams.drain()
+
+    async def close(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        await redis.aclose()
+
+    app.on_shutdown.append(drain)
+    app.cleanup_ctx.append(close)
+    return app
+
+
+def add_bindings(
+    app: web.Application, bindings: list[Binding], *, transcoder: Transcoder, streams: EventStreams, uploads: Uploads
+) -> None:
+    """Serve every binding with the handler of its kind."""
+    for binding in bindings:
+        kind: Callable[[Binding], Handler] = transcoder.unary
+        if binding.method.client_streaming:
+            kind = uploads.handler
+        elif binding.method.server_streaming:
+            kind = streams.handler
+        handler = kind(binding)
+        app.router.add_route(binding.verb, binding.path, handler)
+        if binding.verb == "GET" and not binding.method.server_streaming:
+            app.router.add_route("HEAD", binding.path, handler)
+
+
+def _get(app: web.Application, path: str, handler: Handler) -> None:
+    app.router.add_route("GET", path, handler)
+    app.router.add_route("HEAD", path, handler)
+
+
+def _documenting(bindings: list[Binding], server: str) -> Handler:
+    """Return the handler of the API document, which is made at the first request."""
+    made: list[bytes] = []
+
+    async def handle(_http: web.Request) -> web.Response:
+        if not made:
+            made.append(document(bindings, server=server))
+        return web.Response(body=made[0], content_type=JSON, headers={"Cache-Control": "public, max-age=300"})
+
+    return handle

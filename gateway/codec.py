@@ -1,0 +1,63 @@
+"""Messages to JSON and back, in the house's spelling.
+
+Out: snake_case names; 64-bit integers are numbers; zeros, falses and empty lists are there; an
+unset message or `optional` field is null, so that every key of a type is always present; enums
+are short lower-case words; times are RFC 3339 with Z; bytes are base64.
+
+In: snake_case or camelCase; null means unset; enums by word, full name or number; everything
+else as in the proto3 JSON mapping. Unknown keys, duplicate keys, bad UTF-8, NaN, nesting beyond
+32 levels and more than 20,000 values are refused with PARAM_INVALID and the field's path.
+"""
+
+from typing import Any, TypeVar, cast
+
+import orjson
+from google.protobuf.message import Message
+
+from gateway.codec_decode import UNUSUAL, Decoders
+from gateway.codec_encode import Encoders
+from gateway.codec_strict import measure, parse_exact, read_strictly, refuse_zero_characters
+from gateway.shapes import shape_of
+from services.kit.errors import ParamInvalid
+
+M = TypeVar("M", bound=Message)
+
+
+class Codec:
+    """Both directions for every message type; functions are compiled when first needed."""
+
+    def __init__(self) -> None:
+        """Start with nothing compiled."""
+        self._encoders = Encoders()
+        self._decoders = Decoders()
+
+    def prepare(self, *types: type[Message]) -> None:
+        """Compile both directions of the types now, so that no request waits for it."""
+        for each in types:
+            self._encoders.of(shape_of(each))
+            self._decoders.of(shape_of(each))
+
+    def encode(self, message: Message) -> Any:
+        """Return the message as JSON values that orjson can write."""
+        return self._encoders.of(shape_of(message))(message)
+
+    def decode(self, raw: bytes, into: type[M]) -> M:
+        """Return the message that the JSON text describes.
+
+        Raises ParamInvalid naming the field, or `body` when the text as a whole is at fault.
+        """
+        try:
+            tree = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            description = f"is not valid JSON at line {error.lineno}, column {error.colno}"
+            raise ParamInvalid.of("body", description, "json") from error
+        keys = measure(tree)
+        # orjson keeps the last of two equal keys. Every key brings a colon, so as many colons as
+        # keys prove that there are no duplicates; more may also be colons inside of texts.
+        exact = parse_exact(raw) if raw.count(b":") != keys else None
+        if rb"\u0000" in raw:
+            refuse_zero_characters(tree)
+        try:
+            return cast("M", self._decoders.of(shape_of(into))(tree))
+        except UNUSUAL:
+            return read_strictly(parse_exact(raw) if exact is None else exact, into)

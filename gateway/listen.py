@@ -1,0 +1,102 @@
+"""Listening: the HTTP server around the application, which also refuses bad HTTP in our one shape.
+
+aiohttp answers a request line or header that is malformed or too long before any application
+code runs, as plain text; here it becomes an envelope with a number like every other refusal.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
+
+from gateway.caller import read_caller
+from gateway.envelope import failure
+from services.kit.errors import DomainError, ParamInvalid, RemoteError
+
+_log = logging.getLogger(__name__)
+
+DRAIN_S: Final = 4.0
+
+_LONGEST_LINE: Final = 8190
+# One more than the line, so that the parser's error tells which of the two was too long.
+_LONGEST_FIELD: Final = 8191
+_KEEPALIVE_S: Final = 75.0
+_LINGER_S: Final = 5.0
+_BAD_REQUEST: Final = 400
+
+
+class EnvelopedHandler(RequestHandler):
+    """aiohttp's connection handler with our error shape for what never becomes a request."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # aiohttp's signature
+    ) -> web.StreamResponse:
+        """Return the refusal; the connection is closed, because the next bytes mean nothing."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("part of an answer is sent already")
+        error, shown = _told(status, exc)
+        if status != _BAD_REQUEST:
+            _log.error("a request failed outside of the application", exc_info=exc)
+        response = failure(error, read_caller(request, ()))
+        response.set_status(shown or response.status)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.force_close()
+        return response
+
+
+class GatewayRunner(web.AppRunner):
+    """Runs the application: handlers end with their client, and bad HTTP is refused in our shape."""
+
+    def __init__(self, app: web.Application, *, drain_s: float = DRAIN_S) -> None:
+        """Give running requests `drain_s` seconds at the end."""
+        super().__init__(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=drain_s,
+            keepalive_timeout=_KEEPALIVE_S,
+            lingering_time=_LINGER_S,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_FIELD,
+        )
+
+    async def _make_server(self) -> Server:
+        plain = await super()._make_server()
+        return _EnvelopedServer(
+            plain.request_handler,
+            request_factory=plain.request_factory,
+            handler_cancellation=plain.handler_cancellation,
+            loop=asyncio.get_running_loop(),
+            **plain._kwargs,  # noqa: SLF001  # aiohttp offers no other way to choose the connection handler
+        )
+
+
+class _EnvelopedServer(Server):
+    """Makes our connection handler for each connection."""
+
+    def __call__(self) -> RequestHandler:
+        """Return the handler of a new connection."""
+        return EnvelopedHandler(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+def _told(status: int, exc: BaseException | None) -> tuple[DomainError, int]:
+    """Return the error, and the status when it is not the reason's own."""
+    if isinstance(exc, LineTooLong):
+        if exc.args[1] == _LONGEST_LINE:
+            return ParamInvalid.of("url", f"is longer than {_LONGEST_LINE} bytes", "too_long"), 414
+        return ParamInvalid.of("headers", f"hold a line longer than {_LONGEST_FIELD} bytes", "too_long"), 431
+    if isinstance(exc, BadHttpMethod):
+        return RemoteError("METHOD_NOT_ALLOWED", "there is no such method"), 0
+    if status == _BAD_REQUEST:
+        return ParamInvalid.of("http", "is not a well-formed request", "http"), 0
+    return DomainError("internal error"), 0

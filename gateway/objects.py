@@ -1,0 +1,109 @@
+"""The signed addresses of the local object store: reading with ranges, writing once.
+
+With an S3 server these routes do not exist; clients then talk to that server. The address is
+the permission: it names method, key, type and size, and the store verifies it before a byte
+moves in either direction.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from services.kit.errors import RemoteError
+from services.kit.objects.local import LocalObjectStore
+from services.kit.objects.signing import Grant
+from services.kit.objects.store import ObjectTooLarge, disposition
+
+PATH: Final = "/_objects/{bucket}/{key:.+}"
+
+_LONGEST_UPLOAD_S: Final = 600.0
+_PIECE_BYTES: Final = 256 * 1024
+# Whatever was stored, it is never a page of ours.
+_INERT: Final = "default-src 'none'; sandbox"
+
+
+def add_objects(app: web.Application, store: LocalObjectStore) -> None:
+    """Serve the store's addresses."""
+    app.router.add_route("GET", PATH, reading(store))
+    app.router.add_route("HEAD", PATH, reading(store))
+    app.router.add_route("PUT", PATH, writing(store))
+
+
+def reading(store: LocalObjectStore) -> Handler:
+    """Return the handler that sends an object, whole or the range asked for."""
+
+    async def handle(http: web.Request) -> web.StreamResponse:
+        grant = _verified(store, http)
+        path, stored = await store.located(http.match_info["key"])
+        headers = {
+            "Content-Type": stored.content_type,
+            "Content-Security-Policy": _INERT,
+            # The address ends by itself; until then the bytes under it do not change.
+            "Cache-Control": "private, max-age=3600",
+            "Content-Disposition": disposition(grant.filename) if grant.filename else "inline",
+        }
+        return web.FileResponse(path, chunk_size=_PIECE_BYTES, headers=headers)
+
+    return handle
+
+
+def writing(store: LocalObjectStore) -> Handler:
+    """Return the handler that takes an upload of exactly the type and size that were signed."""
+
+    async def handle(http: web.Request) -> web.StreamResponse:
+        grant = _verified(store, http)
+        check_announced(http, grant)
+        try:
+            async with asyncio.timeout(_LONGEST_UPLOAD_S):
+                stored = await store.put(
+                    http.match_info["key"], _arriving(http), content_type=grant.content_type, size=grant.size
+                )
+        except ObjectTooLarge as error:
+            raise _not_as_announced(grant, None) from error
+        return web.Response(status=200, headers={"ETag": f'"{stored.etag}"'})
+
+    return handle
+
+
+def check_announced(http: web.Request, grant: Grant) -> None:
+    """Raise UPLOAD_FORMAT_INVALID or UPLOAD_INCOMPLETE when the headers differ from what was signed."""
+    given = http.headers.get("Content-Type", "")
+    if _plain(given) != _plain(grant.content_type):
+        raise RemoteError(
+            "UPLOAD_FORMAT_INVALID",
+            f"the address is for {grant.content_type}",
+            field="Content-Type",
+            expected=grant.content_type,
+        )
+    if http.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RemoteError("UPLOAD_FORMAT_INVALID", "the file must come as it is", field="Content-Encoding")
+    if http.content_length is not None and http.content_length != grant.size:
+        raise _not_as_announced(grant, http.content_length)
+
+
+def _verified(store: LocalObjectStore, http: web.Request) -> Grant:
+    return store.verify(http.method, http.match_info["bucket"], http.match_info["key"], http.query)
+
+
+async def _arriving(http: web.Request) -> AsyncIterator[bytes]:
+    async for chunk in http.content.iter_any():
+        yield chunk
+
+
+def _plain(content_type: str) -> str:
+    """Return the type as it is compared: case and spaces between parameters mean nothing."""
+    return "".join(content_type.lower().split())
+
+
+def _not_as_announced(grant: Grant, got: int | None) -> RemoteError:
+    facts = {} if got is None else {"got_bytes": got}
+    return RemoteError(
+        "UPLOAD_INCOMPLETE",
+        f"the address is for exactly {grant.size} bytes",
+        field="Content-Length",
+        expected_bytes=grant.size,
+        **facts,
+    )

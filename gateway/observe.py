@@ -1,0 +1,96 @@
+"""One log line, two metrics and a trace id for every request.
+
+The outermost middleware: it sees every answer, also of requests that no route serves. Routes
+are named by their template and never by the raw path, and queries are never written down,
+because signed addresses and event streams carry secrets there.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import Counter, Histogram
+
+from gateway.caller import CALLER, Network, read_caller
+from services.kit import log
+from services.kit.telemetry import REGISTRY
+
+_log = logging.getLogger("gateway.access")
+
+REQUESTS: Final = Counter(
+    "http_requests", "Requests answered by the gateway", ("method", "route", "status_code"), registry=REGISTRY
+)
+SECONDS: Final = Histogram(
+    "http_request_duration_seconds",
+    "Time the gateway took to answer",
+    ("method", "route"),
+    buckets=(0.005, 0.025, 0.1, 0.5, 1.0, 2.0, 5.0),
+    registry=REGISTRY,
+)
+
+# Set by handlers whose answers last as long as their clients want; their duration measures nothing.
+STREAM: Final = web.RequestKey("stream", bool)
+
+_SLOW_S: Final = 2.0
+_CLIENT_GONE: Final = 499
+_FIRST_ERROR: Final = 400
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def observing(proxies: Iterable[Network]) -> Middleware:
+    """Return the middleware; `proxies` are the networks whose forwarding headers are believed."""
+    trusted = tuple(proxies)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        caller = request[CALLER] = read_caller(request, trusted)
+        started = time.perf_counter()
+        status, size = _CLIENT_GONE, 0
+        with log.context(trace_id=caller.trace_id):
+            try:
+                response = await handler(request)
+                status, size = response.status, response.content_length or 0
+            except web.HTTPException as answer:
+                status = answer.status
+                raise
+            else:
+                return response
+            finally:
+                _note(request, status, size, time.perf_counter() - started)
+
+    return middleware
+
+
+def route_of(request: web.Request) -> str:
+    """Return the template of the route that answers, or `unmatched`."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unmatched"
+
+
+def _note(request: web.Request, status: int, size: int, seconds: float) -> None:
+    route = route_of(request)
+    method = request.method if request.method in _METHODS else "OTHER"
+    REQUESTS.labels(method, route, status).inc()
+    stream = STREAM in request
+    if not stream:
+        SECONDS.labels(method, route).observe(seconds)
+    level = logging.INFO if status < _FIRST_ERROR else logging.ERROR
+    if not _log.isEnabledFor(level) and (stream or seconds < _SLOW_S):
+        return
+    facts = {
+        "method": method,
+        "route": route,
+        "status_code": status,
+        "content_length": size,
+        "duration_ms": round(seconds * 1000, 1),
+        "ip": request[CALLER].address,
+        "user_agent": request.headers.get("User-Agent", "")[:200],
+        "platform": request.headers.get("X-Platform", "")[:16],
+        "app_version": request.headers.get("X-App-Version", "")[:32],
+    }
+    _log.log(level, "request", extra=facts)
+    if seconds >= _SLOW_S and not stream:
+        _log.warning("Slow API Warning", extra=facts)

@@ -1,0 +1,164 @@
+"""JSON over HTTP to a gRPC call and back, for every unary method, by its annotation alone."""
+
+import contextlib
+import re
+from typing import Any, Final
+
+from aiohttp import web
+from google.protobuf.message import Message
+
+from gateway.bodies import read_json_body, refuse_body
+from gateway.caller import CALLER, metadata_of
+from gateway.codec import Codec
+from gateway.config import Config
+from gateway.envelope import JSON, success
+from gateway.fields import PARAMETER, Wanted, keep, read_fields
+from gateway.query import fill_from_query, set_variable
+from gateway.routes import Binding
+from gateway.shapes import shape_of
+from gateway.upstream import asking
+from services.kit import crash
+from services.kit.crash import Act
+from services.kit.errors import ParamInvalid, RemoteError
+from services.kit.rpc.channel import Peers
+
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+DEADLINE_HEADER: Final = "X-Timeout-Ms"
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_LONGEST_KEY: Final = 128
+_MOST_TIMEOUT_DIGITS: Final = 8
+
+
+class Transcoder:
+    """Turns requests into messages, calls, and answers."""
+
+    def __init__(self, codec: Codec, peers: Peers, config: Config) -> None:
+        """Use the codec, and call through the channels of `peers`."""
+        self.codec = codec
+        self._peers = peers
+        self._config = config
+
+    def stub(self, binding: Binding) -> Any:
+        """Return the callable of the binding's method, ready to be kept: channels reconnect by themselves."""
+        method, channel = binding.method, self._peers.channel(binding.service)
+        kind = {
+            (False, False): channel.unary_unary,
+            (False, True): channel.unary_stream,
+            (True, False): channel.stream_unary,
+        }[method.client_streaming, method.server_streaming]
+        return kind(
+            method.path,
+            request_serializer=method.request_type.SerializeToString,
+            response_deserializer=method.response_type.FromString,
+        )
+
+    def unary(self, binding: Binding) -> Any:
+        """Return the aiohttp handler of a unary method."""
+        call, method = self.stub(binding), binding.method
+        self.codec.prepare(method.request_type, method.response_type)
+        longest_s = method.deadline_s or self._config.call_deadline_s
+
+        async def handle(http: web.Request) -> web.Response:
+            check_acceptable(http, JSON)
+            wanted = read_wanted(http, method.response_type)
+            metadata = metadata_of(http)
+            request = await self.read(http, binding)
+            with asking(binding.service), crash.around(Act.GATEWAY_CALL):
+                response = await call(request, timeout=read_deadline(http, longest_s), metadata=metadata)
+            data = self.codec.encode(response)
+            return success(keep(data, wanted), http[CALLER], status=binding.http_status)
+
+        return handle
+
+    async def read(self, http: web.Request, binding: Binding, *, skip: frozenset[str] = frozenset()) -> Any:
+        """Return the request message made of body, path, query and headers.
+
+        `skip` names query parameters that are not the method's own.
+        """
+        request = await self._read_body(http, binding)
+        for field in binding.variables:
+            set_variable(request, field, http.match_info[field.name])
+        if http.query_string:
+            ours = {PARAMETER, *skip}
+            pairs = [(key, text) for key, text in http.query.items() if key not in ours]
+            taken = {field.name for field in binding.variables}
+            if binding.body == "*":
+                taken |= set(shape_of(binding.method.request_type).fields_by_name)
+            fill_from_query(request, pairs, taken=taken | ({binding.body} if binding.body else set()))
+        if binding.method.has_request_id:
+            set_request_id(request, http)
+        return request
+
+    async def _read_body(self, http: web.Request, binding: Binding) -> Any:
+        cls: type[Any] = binding.method.request_type
+        if not binding.body:
+            refuse_body(http)
+            return cls()
+        limit = binding.max_body_bytes or self._config.body_limit_bytes
+        raw = await read_json_body(http, limit=limit, deadline_s=self._config.body_deadline_s)
+        if not raw:
+            return cls()
+        if binding.body == "*":
+            return self.codec.decode(raw, cls)
+        request = cls()
+        part = getattr(request, binding.body)
+        part.CopyFrom(self.codec.decode(raw, type(part)))
+        return request
+
+
+def read_wanted(http: web.Request, response: type[Message]) -> Wanted:
+    """Return the keys the client asked for, empty for all of them."""
+    text = http.query.get(PARAMETER) if http.query_string else None
+    return {} if text is None else read_fields(text, shape_of(response))
+
+
+def set_request_id(request: Any, http: web.Request) -> None:
+    """Take the Idempotency-Key as the request id; ParamInvalid when the body names another one."""
+    key = read_idempotency_key(http)
+    if key:
+        if request.request_id and request.request_id != key:
+            raise ParamInvalid.of("request_id", f"differs from the {IDEMPOTENCY_HEADER} header", "conflict")
+        request.request_id = key
+
+
+def read_idempotency_key(http: web.Request) -> str:
+    """Return the key, with or without the quotes of a structured string; nothing when there is none."""
+    given = http.headers.get(IDEMPOTENCY_HEADER)
+    if given is None:
+        return ""
+    quoted = _QUOTED.fullmatch(given.strip())
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given.strip()
+    if not key or len(key) > _LONGEST_KEY or not key.isprintable():
+        raise ParamInvalid.of(IDEMPOTENCY_HEADER, f"must be 1 to {_LONGEST_KEY} printable characters", "header")
+    return key
+
+
+def read_deadline(http: web.Request, longest_s: float) -> float:
+    """Return the seconds the call may take: what the contract allows, or less when the client asks for less."""
+    given = http.headers.get(DEADLINE_HEADER)
+    if given is None:
+        return longest_s
+    if not given.isascii() or not given.isdigit() or len(given) > _MOST_TIMEOUT_DIGITS or not int(given):
+        raise ParamInvalid.of(DEADLINE_HEADER, "must be a number of milliseconds above 0", "header")
+    return min(longest_s, int(given) / 1000)
+
+
+def check_acceptable(http: web.Request, offer: str) -> None:
+    """Raise NOT_ACCEPTABLE when the client takes none of what is made here; RFC 9110 section 12.5.1."""
+    accept = http.headers.get("Accept", "")
+    if not accept.strip():
+        return
+    family = offer.partition("/")[0]
+    best, weight = -1, 0.0
+    for part in accept.split(",")[:32]:
+        kind, *parameters = (each.strip().lower() for each in part.split(";"))
+        rank = {offer: 2, f"{family}/*": 1, "*/*": 0}.get(kind, -1)
+        if rank > best:
+            best, weight = rank, 1.0
+            for parameter in parameters:
+                if parameter.startswith("q="):
+                    with contextlib.suppress(ValueError):
+                        weight = float(parameter[2:])
+    if best < 0 or weight <= 0:
+        raise RemoteError("NOT_ACCEPTABLE", f"only {offer} is made here", offers=offer)

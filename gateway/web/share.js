@@ -1,0 +1,48 @@
+// What the page of a song adds where scripts run: the outline fills as one listens and can be pointed at, the link can be copied.
+
+const sound = document.querySelector("audio");
+const wave = document.querySelector(".wave");
+const heard = wave?.querySelector("rect");
+
+// The signed address ends after a while: goes on with a fresh one from where the sound stopped, but not for ever.
+let renewed = -60000;
+let wanted = false; // a browser pauses what failed before it says so
+sound?.addEventListener("play", () => (wanted = true));
+sound?.addEventListener("pause", () => (wanted = wanted && Boolean(sound.error)));
+sound?.addEventListener("error", async () => {
+  const code = document.body.dataset.code;
+  if (performance.now() - renewed < 60000) return;
+  renewed = performance.now();
+  const at = sound.currentTime;
+  const answer = await fetch(`/api/v1/shares/${code}`).catch(() => null);
+  if (!answer?.ok) return;
+  sound.src = (await answer.json()).data.shared_track.audio_url;
+  sound.currentTime = at;
+  if (wanted) sound.play().catch(() => {});
+});
+
+if (sound && heard) {
+  const width = wave.viewBox.baseVal.width;
+  const follow = () => {
+    if (sound.duration) heard.setAttribute("width", (sound.currentTime / sound.duration) * width);
+    if (!sound.paused) requestAnimationFrame(follow);
+  };
+  for (const event of ["play", "pause", "seeked", "ended"]) sound.addEventListener(event, follow);
+  wave.classList.add("live");
+  wave.addEventListener("click", (event) => {
+    const frame = wave.getBoundingClientRect();
+    if (sound.duration) sound.currentTime = ((event.clientX - frame.left) / frame.width) * sound.duration;
+    follow();
+  });
+}
+
+const copy = document.getElementById("copy");
+if (copy && navigator.clipboard) {
+  const words = copy.textContent;
+  copy.hidden = false;
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.querySelector('link[rel="canonical"]').href);
+    copy.textContent = copy.dataset.done;
+    setTimeout(() => (copy.textContent = words), 1600);
+  });
+}

@@ -1,0 +1,350 @@
+// The studio: a take, a wish, a song in the making, two versions of it, a link. The address says where one is.
+
+import { ApiError, call, callPatiently, pause, randomId, remember, remembered } from "./api.js";
+import { $, copyText, el } from "./dom.js";
+import { watch } from "./events.js";
+import { silence } from "./player.js";
+import { Stages } from "./stages.js";
+import { loadLimits, Take } from "./take.js";
+import { keyName, say, whenLocaleChanges } from "./text.js";
+import { loadTracks, showTracks } from "./tracks.js";
+import { variantCard } from "./variants.js";
+import { Words } from "./words.js";
+
+const RUNNING = "cadenza.running";
+const WISH = "cadenza.wish";
+const FRESH_MS = 40 * 60 * 1000;
+const PARTS = { start: ["take", "wish"], making: ["making"], failed: ["failed"], song: ["song"] };
+
+const state = { asset: null, price: null, balance: null, track: null, job: null, stages: null, errors: {}, facts: null, shownAt: 0, stop: new AbortController(), view: "start" };
+const take = new Take({
+  ready: (asset) => {
+    state.asset = asset;
+    if (asset) go({ asset: asset.asset_id });
+    else if (place().asset) go({});
+    showPrice();
+  },
+  fail: complain,
+  announce,
+});
+
+const words = new Words({ complain, announce, paid: settleBalance });
+
+function show(view) {
+  state.view = view;
+  const shown = PARTS[view];
+  for (const part of Object.values(PARTS).flat()) $(part).hidden = !shown.includes(part);
+  document.body.dataset.view = view;
+}
+
+function announce(words) {
+  $("said").textContent = words;
+}
+
+// Says what went wrong: a sentence, an error of the interface, or a reason that a job or asset gave.
+function complain(problem) {
+  const alert = $("alert");
+  alert.hidden = !problem;
+  if (!problem) return;
+  // The sentences for reasons come with the first facts, which may still be on their way.
+  if (problem.reason && !(problem.reason in state.errors)) state.facts.then(() => problem.reason in state.errors && complain(problem), () => {});
+  const words = typeof problem === "string" ? problem : problem.reason ? reasonWords(problem.reason) : problem.message || say("error.unknown");
+  alert.replaceChildren(words);
+  if (problem.trace && problem.status >= 500) alert.append(el("span", { className: "small" }, ` ${problem.trace}`));
+  alert.scrollIntoView({ block: "nearest" });
+}
+
+const reasonWords = (reason) => state.errors[reason]?.message ?? say("error.unknown");
+
+// Where one is, kept behind the hash so that a reload or a bookmark comes back to it.
+const place = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+
+function go(to) {
+  const hash = new URLSearchParams(to).toString();
+  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+}
+
+async function route() {
+  state.stop.abort();
+  state.stop = new AbortController();
+  silence();
+  complain(null);
+  const { track, asset } = place();
+  try {
+    if (track) await openTrack(track);
+    else {
+      show("start");
+      if (asset && state.asset?.asset_id !== asset) await take.restore(asset);
+    }
+  } catch (error) {
+    remember(RUNNING, null);
+    if (error.status === 404) go({});
+    show("start");
+    complain(error);
+  }
+}
+
+// ---- credits
+
+async function loadBalance() {
+  state.balance = (await call("GET", "/api/v1/wallet/balance")).balance;
+  showPrice();
+}
+
+// What was set aside for a job comes back, or goes, a moment after its end.
+async function settleBalance() {
+  for (let tries = 0; tries < 8; tries++) {
+    await loadBalance().catch(() => {});
+    if (!state.balance?.held_credits) return;
+    await pause(400);
+  }
+}
+
+function showPrice() {
+  const { price, balance, asset } = state;
+  const known = price !== null && balance !== null;
+  $("purse").hidden = balance === null;
+  if (balance) $("purse").textContent = say("purse.credits", { credits: balance.available_credits });
+  $("price").textContent = known ? say("wish.price", { price, balance: balance.available_credits }) : "";
+  const poor = known && balance.available_credits < price;
+  $("make").disabled = !asset || poor;
+  $("make-hint").hidden = Boolean(asset) && !poor;
+  $("make-hint").textContent = say(poor ? "wish.poor" : "wish.first_take");
+}
+
+// ---- the wish
+
+function wishBody() {
+  const form = new FormData($("wish"));
+  const words = (name) => form.get(name).trim();
+  return { asset_id: state.asset.asset_id, style: words("style"), mood: words("mood"), title: words("title"), lyrics: words("lyrics"), duration_s: Number(form.get("duration_s")) };
+}
+
+// The same wish keeps its key until it was answered, so that asking twice never makes or costs two songs.
+function wishKey(text) {
+  const kept = JSON.parse(remembered(WISH) || "null");
+  if (kept?.text === text) return kept.key;
+  const key = randomId();
+  remember(WISH, JSON.stringify({ text, key }));
+  return key;
+}
+
+async function make(event) {
+  event.preventDefault();
+  if ($("make").disabled) return;
+  $("make").disabled = true;
+  complain(null);
+  const body = wishBody();
+  try {
+    const made = await callPatiently("POST", "/api/v1/tracks", body, { "Idempotency-Key": wishKey(JSON.stringify(body)) });
+    remember(WISH, null);
+    remember(RUNNING, made.track_id);
+    location.hash = new URLSearchParams({ track: made.track_id }).toString();
+    loadBalance().catch(() => {});
+  } catch (error) {
+    complain(error);
+    await loadBalance().catch(() => {});
+    showPrice();
+  }
+}
+
+// ---- the song
+
+async function openTrack(trackId) {
+  const { stop } = state;
+  state.track = (await callPatiently("GET", `/api/v1/tracks/${trackId}`)).track;
+  if (stop.signal.aborted) return;
+  if (state.track.state === "generating") {
+    await followJob(stop.signal);
+    if (stop.signal.aborted) return;
+    state.track = await endedTrack(trackId, stop.signal);
+    settleBalance();
+    loadTracks().catch(() => {});
+  }
+  if (stop.signal.aborted) return;
+  if (remembered(RUNNING) === trackId) remember(RUNNING, null);
+  if (state.track.state === "ready") return openSong();
+  await openFailure();
+}
+
+async function followJob(stop) {
+  state.stages = new Stages();
+  show("making");
+  $("making-head").focus({ preventScroll: true });
+  scrollTo({ top: 0, behavior: "instant" });
+  $("cancel").disabled = false;
+  const lost = (gone) => ($("making-note").textContent = gone ? say("making.lost") : state.stages.words());
+  for await (const message of watch(`/api/v1/jobs/${state.track.job_id}/events`, { stop, lost })) {
+    const begun = state.stages.take(message);
+    $("making-note").textContent = state.stages.words();
+    document.title = `${$("whole").value}% · Cadenza`;
+    if (begun) announce(say(`stage.${begun}`));
+  }
+  document.title = `Cadenza · ${say("studio.tagline")}`;
+}
+
+// The track follows its job within the same transaction; a reader elsewhere may be a moment behind.
+async function endedTrack(trackId, stop) {
+  for (let tries = 0; ; tries++) {
+    const { track } = await callPatiently("GET", `/api/v1/tracks/${trackId}`);
+    if (track.state !== "generating" || tries > 10 || stop.aborted) return track;
+    await pause(300);
+  }
+}
+
+function openSong() {
+  state.shownAt = performance.now();
+  show("song");
+  showSong();
+  $("song-head").focus({ preventScroll: true });
+  scrollTo({ top: 0, behavior: "instant" });
+  announce(say("song.ready"));
+}
+
+function showSong() {
+  const { track } = state;
+  $("song-head").textContent = track.title;
+  $("song-cover").hidden = !track.cover_url;
+  if (track.cover_url) $("song-cover").src = track.cover_url;
+  const heard = track.analysis;
+  $("song-heard").textContent = heard ? say("song.heard", { key: keyName(heard.key), tempo: Math.round(heard.tempo_bpm), notes: heard.notes.length }) : "";
+  showVariants();
+  $("share-line").hidden = true;
+  $("share").hidden = false;
+}
+
+function showVariants() {
+  const { track } = state;
+  $("variants").replaceChildren(...track.variants.map((variant) => variantCard(variant, track, { choose, renew })));
+}
+
+async function renew(variant) {
+  const { track } = await callPatiently("GET", `/api/v1/tracks/${state.track.track_id}`);
+  return track.variants.find((each) => each.variant_id === variant.variant_id).audio_url;
+}
+
+// Addresses to play and to save end within the hour; whoever comes back to the page later gets fresh ones.
+async function refreshSong() {
+  if (document.hidden || state.view !== "song" || performance.now() - state.shownAt < FRESH_MS) return;
+  const { track } = await callPatiently("GET", `/api/v1/tracks/${state.track.track_id}`);
+  if (document.querySelector(".playing") || state.track.track_id !== track.track_id) return;
+  state.track = track;
+  state.shownAt = performance.now();
+  showVariants();
+}
+
+async function choose(variant) {
+  complain(null);
+  try {
+    const { track } = await callPatiently("POST", `/api/v1/tracks/${state.track.track_id}/choose`, { variant_id: variant.variant_id });
+    state.track = track;
+    silence();
+    showVariants();
+    document.querySelector(`.variant.${variant.label.toLowerCase()} [aria-pressed]`).focus();
+    announce(say("variant.taken", { label: variant.label }));
+  } catch (error) {
+    complain(error);
+  }
+}
+
+async function share() {
+  complain(null);
+  $("share").disabled = true;
+  try {
+    const shared = await callPatiently("POST", `/api/v1/tracks/${state.track.track_id}/share`, { share_types: ["link"] });
+    $("share-link").value = $("share-open").href = shared.link_url;
+    $("share-line").hidden = false;
+    $("share").hidden = true;
+    $("share-link").focus();
+    $("share-link").select();
+  } catch (error) {
+    complain(error);
+  }
+  $("share").disabled = false;
+}
+
+// ---- what did not become a song
+
+async function openFailure() {
+  const [{ job }] = await Promise.all([callPatiently("GET", `/api/v1/jobs/${state.track.job_id}`), state.facts.catch(() => {})]);
+  state.job = job;
+  show("failed");
+  showFailure();
+  $("failed-head").focus({ preventScroll: true });
+  announce($("failed-head").textContent);
+}
+
+function showFailure() {
+  const cancelled = state.track.state === "cancelled";
+  $("failed-head").textContent = say(cancelled ? "failed.cancelled" : "failed.head");
+  $("failed-words").textContent = cancelled ? "" : reasonWords(state.job?.error?.reason);
+  $("failed-credits").textContent = say("failed.credits", { credits: state.track.cost_credits });
+}
+
+async function cancel() {
+  $("cancel").disabled = true;
+  try {
+    await callPatiently("POST", `/api/v1/jobs/${state.track.job_id}/cancel`, {});
+    $("making-note").textContent = say("making.stopping");
+  } catch (error) {
+    $("cancel").disabled = false;
+    if (!(error instanceof ApiError && error.symbol === "JOB_NOT_CANCELLABLE")) complain(error);
+  }
+}
+
+function startAnew() {
+  take.reset();
+  state.track = null;
+  go({});
+  route();
+  $("take-head").scrollIntoView({ block: "nearest" });
+}
+
+// The tune is on the server still: the same one again, with another wish if one likes.
+function tryAgain() {
+  const assetId = state.track.asset_id;
+  go({ asset: assetId });
+  route();
+}
+
+// ---- beginning
+
+async function loadFacts() {
+  const [client, prices] = await Promise.all([loadLimits(), call("GET", "/api/v1/wallet/prices"), loadBalance()]);
+  state.errors = client.errors;
+  take.limits = client.upload;
+  state.price = prices.prices.find((each) => each.kind === "music")?.amount_credits ?? null;
+  words.price = prices.prices.find((each) => each.kind === "lyrics")?.amount_credits ?? null;
+  take.words();
+  words.show();
+  showPrice();
+}
+
+whenLocaleChanges(async () => {
+  state.errors = (await loadLimits().catch(() => ({ errors: state.errors }))).errors;
+  take.words();
+  words.show();
+  showPrice();
+  showTracks();
+  if (state.view === "making") state.stages.show();
+  if (state.view === "song") showSong();
+  if (state.view === "failed") showFailure();
+});
+
+$("wish").addEventListener("submit", make);
+$("cancel").addEventListener("click", cancel);
+$("share").addEventListener("click", share);
+$("share-copy").addEventListener("click", () => copyText($("share-link").value, $("share-copy")));
+$("failed-again").addEventListener("click", tryAgain);
+$("failed-new").addEventListener("click", startAnew);
+$("song-new").addEventListener("click", startAnew);
+$("more").addEventListener("click", () => loadTracks({ more: true }).catch(complain));
+addEventListener("hashchange", route);
+document.addEventListener("visibilitychange", () => refreshSong().catch(() => {}));
+
+if (!location.hash && remembered(RUNNING)) go({ track: remembered(RUNNING) });
+state.facts = loadFacts();
+state.facts.catch(complain);
+loadTracks().catch(() => {});
+await route();
+document.body.dataset.ready = "true";

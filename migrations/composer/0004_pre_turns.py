@@ -1,0 +1,46 @@
+"""Give every job a turn: what its owner pays for, and the time that waiting jobs are ordered by."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply this step."""
+    op.add_column(
+        "jobs", sa.Column("level", sa.SmallInteger(), server_default=sa.text("0"), nullable=False), schema="composer"
+    )
+    op.add_column(
+        "jobs",
+        sa.Column("turn_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        schema="composer",
+    )
+    op.execute("UPDATE composer.jobs SET turn_time = create_time")
+    op.create_index(
+        "ix_jobs_turn",
+        "jobs",
+        ["kind", "turn_time", "job_id", "run_after"],
+        unique=False,
+        schema="composer",
+        postgresql_where=sa.text("state = 'queued'"),
+    )
+    op.create_index(
+        "ix_jobs_kind_finish_time",
+        "jobs",
+        ["kind", "finish_time"],
+        unique=False,
+        schema="composer",
+        postgresql_where=sa.text("state = 'completed'"),
+    )
+
+
+def downgrade() -> None:
+    """Take this step back."""
+    op.drop_index("ix_jobs_kind_finish_time", table_name="jobs", schema="composer")
+    op.drop_index("ix_jobs_turn", table_name="jobs", schema="composer")
+    op.drop_column("jobs", "turn_time", schema="composer")
+    op.drop_column("jobs", "level", schema="composer")

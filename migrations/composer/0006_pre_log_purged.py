@@ -1,0 +1,37 @@
+"""Let old logs be shortened."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply this step."""
+    op.add_column(
+        "jobs",
+        sa.Column("log_purged", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        schema="composer",
+    )
+    op.create_index(
+        "ix_jobs_log_old",
+        "jobs",
+        ["finish_time"],
+        unique=False,
+        schema="composer",
+        postgresql_where=sa.text("finish_time IS NOT NULL AND NOT log_purged"),
+    )
+
+
+def downgrade() -> None:
+    """Take this step back."""
+    op.drop_index(
+        "ix_jobs_log_old",
+        table_name="jobs",
+        schema="composer",
+        postgresql_where=sa.text("finish_time IS NOT NULL AND NOT log_purged"),
+    )
+    op.drop_column("jobs", "log_purged", schema="composer")

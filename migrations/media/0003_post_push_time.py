@@ -1,0 +1,19 @@
+"""Forget when a job was last pushed: workers look at the rows, and lost pointers are counted."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply this step."""
+    op.drop_column("jobs", "push_time", schema="media")
+
+
+def downgrade() -> None:
+    """Take this step back."""
+    op.add_column("jobs", sa.Column("push_time", sa.DateTime(timezone=True), nullable=True), schema="media")

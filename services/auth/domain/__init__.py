@@ -1,0 +1,1 @@
+"""The rules of users, sessions, tokens and keys. No I/O."""

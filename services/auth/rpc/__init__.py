@@ -1,0 +1,1 @@
+"""The contract of Auth, translated to its use cases."""

@@ -1,0 +1,99 @@
+"""SessionService: the doors, the tokens and the key set over their use cases."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cadenza.auth.v1 import session_service_pb2 as pb
+from cadenza.auth.v1 import session_service_pb2_grpc as pb_grpc
+from services.auth.usecases.login import Logins, WechatLogins
+from services.auth.usecases.session import Sessions, Tokens
+from services.auth.usecases.signing_key import SigningKeys
+from services.kit.rpc.call import ServicerContext
+from services.kit.rpc.identity import current_user
+
+_TOKEN_TYPE = "Bearer"  # noqa: S105  # the name of the scheme
+
+
+class SessionServicer(pb_grpc.SessionServiceServicer):
+    """Serves sessions."""
+
+    def __init__(self, logins: Logins, wechat: WechatLogins, sessions: Sessions, keys: SigningKeys) -> None:
+        """Serve these use cases."""
+        self._logins = logins
+        self._wechat = wechat
+        self._sessions = sessions
+        self._keys = keys
+
+    async def AnonymousLogin(
+        self, request: pb.AnonymousLoginRequest, context: ServicerContext
+    ) -> pb.AnonymousLoginResponse:
+        """Log in a device."""
+        done = await self._logins.by_device(request.provider_id)
+        return pb.AnonymousLoginResponse(
+            session=_session(done.tokens),
+            access_token=done.tokens.access_token,
+            refresh_token=done.tokens.refresh_token,
+            expires_in=done.tokens.expires_in_s,
+            user_id=done.tokens.user_id,
+            is_new=done.is_new,
+        )
+
+    async def WechatLogin(self, request: pb.WechatLoginRequest, context: ServicerContext) -> pb.WechatLoginResponse:
+        """Log in a mini-program."""
+        done = await self._wechat.by_code(request.code, nick_name=request.nick_name, avatar_url=request.avatar_url)
+        return pb.WechatLoginResponse(
+            session=_session(done.tokens),
+            access_token=done.tokens.access_token,
+            refresh_token=done.tokens.refresh_token,
+            expires_in=done.tokens.expires_in_s,
+            user_id=done.tokens.user_id,
+            is_new=done.is_new,
+        )
+
+    async def RefreshSession(
+        self, request: pb.RefreshSessionRequest, context: ServicerContext
+    ) -> pb.RefreshSessionResponse:
+        """Trade a refresh token for a new pair."""
+        tokens = await self._sessions.refresh(request.refresh_token)
+        return pb.RefreshSessionResponse(
+            session=_session(tokens),
+            access_token=tokens.access_token,
+            refresh_token=tokens.refresh_token,
+            expires_in=tokens.expires_in_s,
+        )
+
+    async def Logout(self, request: pb.LogoutRequest, context: ServicerContext) -> pb.LogoutResponse:
+        """End the session of the call's token."""
+        await self._sessions.end(current_user().session_id)
+        return pb.LogoutResponse()
+
+    async def GetKeySet(self, request: pb.GetKeySetRequest, context: ServicerContext) -> pb.GetKeySetResponse:
+        """Return the public keys."""
+        keys = await self._keys.published()
+        return pb.GetKeySetResponse(
+            keys=[pb.GetKeySetResponse.Key(key_id=key.key_id, public_key=key.public_key) for key in keys]
+        )
+
+    async def CheckSession(self, request: pb.CheckSessionRequest, context: ServicerContext) -> pb.CheckSessionResponse:
+        """Say whether a session is open."""
+        return pb.CheckSessionResponse(open=await self._sessions.is_open(request.session_id.lower()))
+
+
+def _session(tokens: Tokens) -> pb.Session:
+    return pb.Session(
+        session_id=tokens.session_id,
+        user_id=tokens.user_id,
+        access_token=tokens.access_token,
+        access_expire_time=_time(tokens.access_expire_time),
+        refresh_token=tokens.refresh_token,
+        refresh_expire_time=_time(tokens.refresh_expire_time),
+        expires_in=tokens.expires_in_s,
+        token_type=_TOKEN_TYPE,
+    )
+
+
+def _time(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

@@ -1,0 +1,49 @@
+"""UserService: users over their use cases."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cadenza.auth.v1 import user_pb2, user_service_pb2_grpc
+from cadenza.auth.v1 import user_service_pb2 as pb
+from services.auth.domain.user import Provider
+from services.auth.usecases.user import Users
+from services.kit.rpc.call import ServicerContext
+from services.kit.rpc.identity import current_user
+
+_PROVIDERS = {
+    Provider.WEB: user_pb2.Identity.PROVIDER_WEB,
+    Provider.WECHAT: user_pb2.Identity.PROVIDER_WECHAT,
+}
+
+
+class UserServicer(user_service_pb2_grpc.UserServiceServicer):
+    """Serves users."""
+
+    def __init__(self, users: Users) -> None:
+        """Serve these users."""
+        self._users = users
+
+    async def GetMe(self, request: pb.GetMeRequest, context: ServicerContext) -> pb.GetMeResponse:
+        """Return the caller's own user."""
+        user, identities = await self._users.get(current_user().user_id)
+        ways = [
+            user_pb2.Identity(
+                identity_id=each.identity_id, provider=_PROVIDERS[each.provider], create_time=_time(each.create_time)
+            )
+            for each in identities
+        ]
+        return pb.GetMeResponse(
+            user=user_pb2.User(
+                user_id=user.user_id,
+                display_name=user.display_name,
+                identities=ways,
+                create_time=_time(user.create_time),
+            )
+        )
+
+
+def _time(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

@@ -1,0 +1,98 @@
+"""Named queries of sessions and their refresh tokens."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.domain.session import RefreshToken, Session
+from services.auth.storage.tables import refresh_tokens, sessions
+
+
+async def add(tx: AsyncConnection, session: Session, *, identity_id: str, at: datetime) -> None:
+    """Write a new session."""
+    await tx.execute(
+        insert(sessions).values(
+            session_id=session.session_id,
+            user_id=session.user_id,
+            identity_id=identity_id,
+            expire_time=session.expire_time,
+            create_time=at,
+            update_time=at,
+        )
+    )
+
+
+async def get(tx: AsyncConnection, session_id: str) -> Session | None:
+    """Return a session, None when there is none."""
+    row = (await tx.execute(select(sessions).where(sessions.c.session_id == session_id))).first()
+    return None if row is None else _session(row)
+
+
+async def lock_by_token(tx: AsyncConnection, token_hash: bytes) -> Session | None:
+    """Return the session of a refresh token, locked: whoever refreshes it waits for the one before."""
+    statement = (
+        select(sessions)
+        .join(refresh_tokens, refresh_tokens.c.session_id == sessions.c.session_id)
+        .where(refresh_tokens.c.token_hash == token_hash)
+        .with_for_update(of=sessions)
+    )
+    row = (await tx.execute(statement)).first()
+    return None if row is None else _session(row)
+
+
+async def revoke(tx: AsyncConnection, session_id: str, *, cause: str, at: datetime) -> bool:
+    """End a session; False when it had ended before."""
+    statement = (
+        update(sessions)
+        .where(sessions.c.session_id == session_id, sessions.c.revoke_time.is_(None))
+        .values(revoke_time=at, revoke_cause=cause, update_time=at)
+    )
+    return (await tx.execute(statement)).rowcount == 1
+
+
+async def extend(tx: AsyncConnection, session_id: str, *, expire_time: datetime, at: datetime) -> None:
+    """Let a session live on until the newest refresh token runs out."""
+    statement = update(sessions).where(sessions.c.session_id == session_id)
+    await tx.execute(statement.values(expire_time=expire_time, update_time=at))
+
+
+async def add_token(tx: AsyncConnection, session_id: str, token: RefreshToken, *, at: datetime) -> None:
+    """Write a refresh token that has just been given out."""
+    await tx.execute(
+        insert(refresh_tokens).values(
+            token_hash=token.token_hash, session_id=session_id, expire_time=token.expire_time, create_time=at
+        )
+    )
+
+
+async def get_token(tx: AsyncConnection, token_hash: bytes | None) -> RefreshToken | None:
+    """Return a refresh token by its hash; None when there is none."""
+    if token_hash is None:
+        return None
+    row = (await tx.execute(select(refresh_tokens).where(refresh_tokens.c.token_hash == token_hash))).first()
+    if row is None:
+        return None
+    successor = None if row.successor_hash is None else bytes(row.successor_hash)
+    return RefreshToken(bytes(row.token_hash), row.expire_time, row.used_time, successor)
+
+
+async def use_token(tx: AsyncConnection, token_hash: bytes, *, successor_hash: bytes, at: datetime) -> None:
+    """Mark a token as exchanged for its successor; the moment of its first use stays."""
+    unused = update(refresh_tokens).where(
+        refresh_tokens.c.token_hash == token_hash, refresh_tokens.c.used_time.is_(None)
+    )
+    await tx.execute(unused.values(used_time=at))
+    known = update(refresh_tokens).where(refresh_tokens.c.token_hash == token_hash)
+    await tx.execute(known.values(successor_hash=successor_hash))
+
+
+async def purge(tx: AsyncConnection, *, expired_before: datetime) -> int:
+    """Remove sessions that ran out before then, their tokens with them; return how many."""
+    return (await tx.execute(delete(sessions).where(sessions.c.expire_time < expired_before))).rowcount
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(row.session_id, row.user_id, row.expire_time, row.revoke_time)

@@ -1,0 +1,1 @@
+"""What Auth does, one transaction each."""

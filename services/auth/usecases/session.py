@@ -1,0 +1,166 @@
+"""Sessions: opened by a login, renewed by their refresh token, ended by logout or by a replay."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.domain.errors import AccountDisabled
+from services.auth.domain.session import (
+    Lifetimes,
+    RefreshToken,
+    Session,
+    Verdict,
+    access_claims,
+    judge,
+    new_refresh_token,
+    refresh_hash,
+)
+from services.auth.domain.user import User
+from services.auth.storage import session as storage
+from services.auth.storage import user as user_storage
+from services.auth.usecases.delivery import Delivery
+from services.auth.usecases.signing_key import Signer, SigningKeys
+from services.kit.clock import Clock
+from services.kit.db.engine import Database
+from services.kit.errors import AuthExpired, Unauthenticated
+from services.kit.ids import new_id
+
+# Long enough to answer questions about a session that has run out.
+_KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A session with its pair of tokens, which stay out of every `repr`."""
+
+    session_id: str
+    user_id: str
+    access_token: str = field(repr=False)
+    access_expire_time: datetime
+    refresh_token: str = field(repr=False)
+    refresh_expire_time: datetime
+    expires_in_s: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session as it stands in the open transaction, not yet signed."""
+
+    session: Session
+    user: User
+    refresh_token: str = field(repr=False)
+    at: datetime
+
+
+class Sessions:
+    """All sessions."""
+
+    def __init__(
+        self, db: Database, keys: SigningKeys, delivery: Delivery, clock: Clock, *, lifetimes: Lifetimes
+    ) -> None:
+        """Keep the collaborators."""
+        self._db = db
+        self._keys = keys
+        self._delivery = delivery
+        self._clock = clock
+        self._lifetimes = lifetimes
+
+    async def signer(self) -> Signer:
+        """Return what signs tokens now; asked before a transaction begins, because it may need one itself."""
+        return await self._keys.signer()
+
+    async def open(self, tx: AsyncConnection, user: User, *, identity_id: str) -> Opened:
+        """Return a new session of the user, written in the transaction; AccountDisabled."""
+        if user.disabled:
+            raise AccountDisabled("the account is switched off")
+        at = self._clock()
+        session = Session(new_id(), user.user_id, at + self._lifetimes.refresh)
+        await storage.add(tx, session, identity_id=identity_id, at=at)
+        token = await self._new_token(tx, session, at)
+        return Opened(session, user, token, at)
+
+    def signed(self, opened: Opened, signer: Signer) -> Tokens:
+        """Return the pair of tokens of a session that has been committed."""
+        ttl = self._lifetimes.access
+        claims = access_claims(opened.session, opened.user.roles, token_id=new_id(), at=opened.at, ttl=ttl)
+        return Tokens(
+            session_id=opened.session.session_id,
+            user_id=opened.user.user_id,
+            access_token=signer.sign(claims),
+            access_expire_time=opened.at + ttl,
+            refresh_token=opened.refresh_token,
+            refresh_expire_time=opened.session.expire_time,
+            expires_in_s=int(ttl.total_seconds()),
+        )
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """Return a new pair for a refresh token, which ends.
+
+        Raises Unauthenticated for a token that was never given out, AuthExpired when it or its
+        session is over, AccountDisabled. A token that comes a second time ends its session,
+        unless it is the retry of an exchange whose answer was lost.
+        """
+        signer = await self.signer()
+        async with self._db.transaction() as tx:
+            session = await storage.lock_by_token(tx, refresh_hash(refresh_token))
+            if session is None:
+                raise Unauthenticated("the refresh token is not one of ours")
+            opened = await self._renew(tx, session, refresh_token)
+        if opened is None:
+            # The end of the session had to be committed before it can be told.
+            await self._delivery.revoke_now(session.session_id)
+            raise AuthExpired("the refresh token was used before; the session is ended")
+        return self.signed(opened, signer)
+
+    async def _renew(self, tx: AsyncConnection, session: Session, refresh_token: str) -> Opened | None:
+        """Return the renewed session, None when it was ended because of a replay; AuthExpired when it is over."""
+        at = self._clock()
+        token = await storage.get_token(tx, refresh_hash(refresh_token))
+        assert token is not None, "tokens are only removed together with their session, which is locked"
+        successor = await storage.get_token(tx, token.successor_hash)
+        verdict = judge(session, token, successor, at)
+        if verdict is Verdict.OVER:
+            raise AuthExpired("the session is over")
+        if verdict is Verdict.REPLAY:
+            if await storage.revoke(tx, session.session_id, cause="replay", at=at):
+                await self._delivery.promise_revocation(tx, session.session_id)
+            return None
+        user = await user_storage.get(tx, session.user_id)
+        if user is None or user.disabled:
+            raise AccountDisabled("the account is switched off")
+        renewed = Session(session.session_id, session.user_id, at + self._lifetimes.refresh)
+        new_token = await self._new_token(tx, renewed, at)
+        spent = [token] if successor is None else [token, successor]
+        for each in spent:
+            # On a retry the token of the lost answer ends too: only one of the two may live on.
+            await storage.use_token(tx, each.token_hash, successor_hash=refresh_hash(new_token), at=at)
+        await storage.extend(tx, session.session_id, expire_time=renewed.expire_time, at=at)
+        return Opened(renewed, user, new_token, at)
+
+    async def end(self, session_id: str) -> None:
+        """End a session for good; ending it again changes nothing."""
+        async with self._db.transaction() as tx:
+            ended = await storage.revoke(tx, session_id, cause="logout", at=self._clock())
+            if ended:
+                await self._delivery.promise_revocation(tx, session_id)
+        if ended:
+            await self._delivery.revoke_now(session_id)
+
+    async def is_open(self, session_id: str) -> bool:
+        """Return whether a session exists and is neither revoked nor expired."""
+        async with self._db.transaction() as tx:
+            session = await storage.get(tx, session_id)
+        return session is not None and session.is_open(self._clock())
+
+    async def purge(self) -> int:
+        """Return how many sessions were removed because they ran out a month ago."""
+        async with self._db.transaction() as tx:
+            return await storage.purge(tx, expired_before=self._clock() - _KEPT)
+
+    async def _new_token(self, tx: AsyncConnection, session: Session, at: datetime) -> str:
+        """Return a new refresh token of the session; only its hash is written."""
+        token = new_refresh_token()
+        stored = RefreshToken(refresh_hash(token), session.expire_time)
+        await storage.add_token(tx, session.session_id, stored, at=at)
+        return token

@@ -1,0 +1,126 @@
+"""Composition root of Composer's server: settings, database, queue, the services it calls, its own three services."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from cadenza.composer.v1.bill_service_pb2_grpc import add_BillServiceServicer_to_server
+from cadenza.composer.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
+from cadenza.composer.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from cadenza.composer.v1.lyrics_service_pb2_grpc import add_LyricsServiceServicer_to_server
+from cadenza.composer.v1.track_service_pb2_grpc import add_TrackServiceServicer_to_server
+from cadenza.composer.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
+from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceStub
+from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
+from services.composer.config import Config
+from services.composer.domain.lyrics import LYRICS
+from services.composer.jobs.lyrics import LyricsJob
+from services.composer.jobs.webhook import Deliverer
+from services.composer.providers.offline_writer import OfflineWriter
+from services.composer.providers.webhook_receiver import HttpReceivers
+from services.composer.rpc.bill import BillRpc
+from services.composer.rpc.dead_letter import DeadLetterRpc
+from services.composer.rpc.job import JobRpc
+from services.composer.rpc.lyrics import LyricsRpc
+from services.composer.rpc.track import TrackRpc
+from services.composer.rpc.webhook import WebhookRpc
+from services.composer.storage.tables import jobs as job_tables
+from services.composer.usecases.address import Addresses
+from services.composer.usecases.bill import Bills
+from services.composer.usecases.charge import Charge
+from services.composer.usecases.dead_letter import DeadJobs
+from services.composer.usecases.ending import ending
+from services.composer.usecases.job import Jobs
+from services.composer.usecases.lyrics import LyricsSheet, Songwriter
+from services.composer.usecases.track import Limits, Tracks, policies
+from services.composer.usecases.webhook import Webhooks
+from services.composer.usecases.webhook_delivery import Deliveries, announcing
+from services.kit.clock import now
+from services.kit.config import load
+from services.kit.db.engine import Database
+from services.kit.jobs.postgres import PostgresJobs
+from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.runner import Runner
+from services.kit.jobs.signals import RedisSignals
+from services.kit.jobs.sweeper import Sweeper
+from services.kit.redis import connect
+from services.kit.rpc.application import Application, Registered
+from services.kit.rpc.channel import Peers
+from services.kit.rpc.serve import serve
+
+
+@asynccontextmanager
+async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
+    """Yield the application, its connections open; they are closed at the end."""
+    db = Database(config.database_url)
+    redis = connect(config.redis_url)
+    store = PostgresJobs("composer", job_tables)
+    queue = JobQueue(
+        store,
+        policies(config.music_deadline_s),
+        RedisSignals(redis),
+        now,
+        on_end=ending(store, now),
+        on_start=announcing(now),
+    )
+    charge = Charge(db=db, queue=queue, wallet=CreditServiceStub(peers.channel("wallet")), clock=now)
+    media = AssetServiceStub(peers.channel("media"))
+    limits = Limits(per_user=config.active_jobs_per_user, in_all=config.active_jobs_total)
+    receivers = HttpReceivers(loopback_allowed=config.webhook_loopback)
+    webhooks, deliverer = _webhooks(config, db, receivers)
+    tracks = Tracks(db=db, queue=queue, charge=charge, media=media, limits=limits, clock=now)
+    writing = LyricsJob(sheet=LyricsSheet(db), provider=OfflineWriter())
+    runner = Runner(queue, db, {LYRICS: writing}, dispatcher=charge.dispatcher)
+    songwriter = Songwriter(db=db, queue=queue, charge=charge, limits=limits, clock=now, start=runner.run)
+    sweeper = Sweeper(queue, db, on_pending=charge.resume, log_kept=timedelta(days=config.job_log_days))
+
+    async def ping_redis() -> None:
+        await redis.ping()
+
+    try:
+        yield Application(
+            name="composer",
+            services=[
+                Registered(add_TrackServiceServicer_to_server, TrackRpc(tracks, Addresses(media), now)),
+                Registered(add_LyricsServiceServicer_to_server, LyricsRpc(songwriter)),
+                Registered(add_JobServiceServicer_to_server, JobRpc(Jobs(db=db, queue=queue, charge=charge))),
+                Registered(
+                    add_DeadLetterServiceServicer_to_server, DeadLetterRpc(DeadJobs(db=db, queue=queue, charge=charge))
+                ),
+                Registered(add_WebhookServiceServicer_to_server, WebhookRpc(webhooks)),
+                Registered(add_BillServiceServicer_to_server, BillRpc(Bills(db))),
+            ],
+            pings={"database": db.ping, "redis": ping_redis},
+            background=[charge.dispatcher.run, sweeper.run, deliverer.run],
+        )
+    finally:
+        await runner.stop()
+        queue.close()
+        await redis.aclose()
+        await db.close()
+
+
+def _webhooks(config: Config, db: Database, receivers: HttpReceivers) -> tuple[Webhooks, Deliverer]:
+    """Return the webhooks of users and what sends them."""
+    sealer = config.sealer()
+    kept = timedelta(days=config.webhook_log_days)
+    deliverer = Deliverer(Deliveries(db=db, receivers=receivers, sealer=sealer, clock=now, kept=kept))
+    webhooks = Webhooks(
+        db=db,
+        receivers=receivers,
+        sealer=sealer,
+        clock=now,
+        per_user=config.webhooks_per_user,
+        kick=deliverer.kick,
+    )
+    return webhooks, deliverer
+
+
+def main() -> None:
+    """Serve Composer until it is told to stop."""
+    asyncio.run(serve(load(Config), build))
+
+
+if __name__ == "__main__":
+    main()

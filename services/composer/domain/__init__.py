@@ -1,0 +1,1 @@
+"""What Composer decides: pure values and rules, no waiting and no input or output."""

@@ -1,0 +1,75 @@
+"""What Composer refuses, each with its public reason."""
+
+from services.kit.errors import BusinessRule, Conflict, DomainError, NotFound
+
+
+class TrackNotFound(NotFound):
+    """No living track of this user has the id."""
+
+
+class VariantNotFound(NotFound):
+    """The track has no variant of this id."""
+
+
+class TakeMissing(NotFound):
+    """The recording that the track is made from is not there any more, or cannot be played."""
+
+
+class AssetNotReady(Conflict):
+    """The recording is still on its way, or has failed."""
+
+    reason = "ASSET_NOT_READY"
+
+
+class GenerateBusy(DomainError):
+    """As many songs are in the making as this person, or everybody together, may have."""
+
+    reason = "GENERATE_BUSY"
+
+
+class ProviderFailed(DomainError):
+    """Whoever makes the music gave no usable answer; what exactly went wrong stands in the log."""
+
+    reason = "GENERATE_PROVIDER_ERROR"
+
+
+class LyricsNotFound(NotFound):
+    """No living lyrics of this user have the id."""
+
+
+class LyricsUnavailable(DomainError):
+    """Nobody could write the words; the credits go back."""
+
+    reason = "LYRICS_UNAVAILABLE"
+
+
+class TrackNotReady(BusinessRule):
+    """The track has no variants to choose from yet."""
+
+
+class WebhookNotFound(NotFound):
+    """This user has no webhook, or the webhook no delivery, of this id."""
+
+
+class WebhookLimitReached(BusinessRule):
+    """The user has as many webhooks as allowed."""
+
+    reason = "WEBHOOK_LIMIT_REACHED"
+
+
+class WebhookUrlRefused(DomainError):
+    """Events may not be sent to this address."""
+
+    reason = "WEBHOOK_URL_REFUSED"
+
+
+class WebhookPaused(Conflict):
+    """Nothing is sent to the webhook until it is let go on."""
+
+    reason = "WEBHOOK_PAUSED"
+
+
+class WebhookDeliveryPending(Conflict):
+    """The delivery is tried again by itself."""
+
+    reason = "WEBHOOK_DELIVERY_PENDING"

@@ -1,0 +1,164 @@
+"""Tracks and their variants: what they are, and what may be done to them when."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from services.composer.domain.errors import TrackNotReady, VariantNotFound
+from services.kit.errors import ParamInvalid
+from services.kit.jobs.states import State
+
+DEFAULT_DURATION_S = 75
+SHORTEST_DURATION_S = 30
+LONGEST_DURATION_S = 180
+
+# What a browser would take for markup; `<3` and `a < b` are words.
+_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
+# Controls of both sets but tab and line feed, and the marks that turn the direction of writing.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class TrackState(StrEnum):
+    """Where a track stands."""
+
+    GENERATING = "generating"
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One of the two versions of a track with what was measured on its finished sound."""
+
+    variant_id: str
+    track_id: str
+    label: str
+    asset_id: str
+    duration_ms: int
+    style: str
+    key: str
+    tempo_bpm: float
+    melody_score: float
+    loudness_lufs: float
+    score: float
+    recommended: bool
+    chords: list[str] = field(default_factory=list)
+    instruments: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A song in the making or made; `analysis` is what was heard, None until then."""
+
+    track_id: str
+    user_id: str
+    title: str
+    style: str
+    mood: str
+    lyrics: str
+    voice_gender: str
+    duration_s: int
+    seed: int
+    asset_id: str
+    job_id: str
+    state: TrackState
+    analysis: dict[str, Any] | None
+    chosen_variant_id: str
+    cover_asset_id: str
+    provider: str
+    cost_credits: int
+    request_id: str
+    request_hash: str
+    platform: str
+    create_time: datetime
+    update_time: datetime
+    variants: tuple[Variant, ...] = ()
+
+    def variant(self, variant_id: str) -> Variant:
+        """Return the variant of this id; raises TrackNotReady before there are any, VariantNotFound otherwise."""
+        if self.state is not TrackState.READY:
+            raise TrackNotReady("the track has no variants yet", track_id=self.track_id, state=self.state.value)
+        for each in self.variants:
+            if each.variant_id == variant_id:
+                return each
+        raise VariantNotFound("the track has no such variant", kind="variant", id=variant_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a person asked for, cleaned and within limits."""
+
+    asset_id: str
+    title: str
+    style: str
+    mood: str
+    lyrics: str
+    voice_gender: str
+    duration_s: int
+    seed: int
+    # Whose words are taken when the song is asked for; empty for the words above.
+    lyrics_version_id: str = ""
+    # The version of the price that the person was shown; 0 for the current one.
+    price_version: int = 0
+
+    @classmethod
+    def cleaned(
+        cls,
+        *,
+        asset_id: str,
+        title: str,
+        style: str,
+        mood: str,
+        lyrics: str,
+        voice_gender: str,
+        duration_s: int,
+        seed: int,
+        today: datetime,
+        lyrics_version_id: str = "",
+    ) -> "Wishes":
+        """Return the wishes without markup, with the defaults filled in; only the lyrics keep their line breaks.
+
+        Raises ParamInvalid for a length that no song has, and for words given twice.
+        """
+        if lyrics and lyrics_version_id:
+            raise ParamInvalid.of("lyrics_version_id", "excludes lyrics")
+        wanted_s = duration_s or DEFAULT_DURATION_S
+        if not SHORTEST_DURATION_S <= wanted_s <= LONGEST_DURATION_S:
+            raise ParamInvalid.of("duration_s", f"must be 0 or from {SHORTEST_DURATION_S} to {LONGEST_DURATION_S}")
+        return cls(
+            asset_id=asset_id,
+            title=clean_line(title) or f"Hum {today:%Y-%m-%d %H:%M}",
+            style=clean_line(style),
+            mood=clean_line(mood),
+            lyrics=clean_text(lyrics),
+            voice_gender=voice_gender,
+            duration_s=wanted_s,
+            seed=seed,
+            lyrics_version_id=lyrics_version_id,
+        )
+
+
+def clean_text(text: str) -> str:
+    """Return the text without tags and control characters; what is left is data, never markup."""
+    text = _TAG.sub("", _CONTROL.sub("", text))
+    if _TAG.search(text):  # tags inside of tags are no accident, and peeling them one by one takes quadratic time
+        text = text.replace("<", "").replace(">", "")
+    return text.strip()
+
+
+def clean_line(text: str) -> str:
+    """Return the text like `clean_text`, on one line."""
+    return " ".join(clean_text(text).split())
+
+
+def state_after(job_state: State) -> TrackState:
+    """Return where a track stands when its job stands at *job_state*."""
+    return {
+        State.COMPLETED: TrackState.READY,
+        State.FAILED: TrackState.FAILED,
+        State.CANCELLED: TrackState.CANCELLED,
+    }.get(job_state, TrackState.GENERATING)

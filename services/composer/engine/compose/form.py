@@ -1,0 +1,166 @@
+"""The form of the song: which sections, how many bars each, so that the whole lasts about as long as was asked.
+
+All sensible forms are listed and the cheapest taken: the price is the distance from the wanted length, plus
+what a listener would miss (no verse, a chorus of two bars, an intro as long as the verse).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TAIL_S = 2.5
+"""Seconds that the last chord rings after the last bar."""
+
+_SHAPES: tuple[tuple[tuple[str, ...], float], ...] = (
+    (("intro", "chorus", "outro"), 1.2),
+    (("intro", "verse", "chorus", "outro"), 0.35),
+    (("intro", "verse", "chorus", "chorus", "outro"), 0.25),
+    (("intro", "verse", "chorus", "bridge", "chorus", "outro"), 0.0),
+    (("intro", "verse", "chorus", "verse", "chorus", "outro"), 0.1),
+    (("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus", "outro"), 0.0),
+    (("intro", "verse", "verse", "chorus", "bridge", "verse", "chorus", "bridge", "chorus", "outro"), 0.2),
+)
+"""The section orders and what choosing each costs before anything is counted."""
+
+_ENERGY = {"intro": 0.4, "verse": 0.6, "chorus": 0.9, "bridge": 0.55, "outro": 0.45}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One appearance of the tune: its first bar, how many bars of it, whether it is exact and ends closed."""
+
+    bar: int
+    bars: int
+    exact: bool
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A section of the plan with its statements and its energy from 0 to 1."""
+
+    name: str
+    bar: int
+    bars: int
+    energy: float
+    statements: tuple[Statement, ...]
+    last_chorus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The whole plan: passages in order without gaps."""
+
+    passages: tuple[Passage, ...]
+
+    @property
+    def bars(self) -> int:
+        """The length of the song in bars."""
+        return sum(passage.bars for passage in self.passages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    intro: int
+    verse: int
+    chorus: int
+    bridge: int
+    outro: int
+
+    def of(self, name: str) -> int:
+        return int(getattr(self, name))
+
+
+def wanted_bars(duration_s: float, *, tempo_bpm: float, beats_per_bar: int) -> float:
+    """Return how many bars fit into the wanted length when the tail is taken off."""
+    return max(3.0, (duration_s - TAIL_S) * tempo_bpm / 60.0 / beats_per_bar)
+
+
+def most_tune_bars(bars: float) -> int:
+    """Return the longest tune that a song of `bars` bars can state in full, with a bar before and after."""
+    return max(1, int(bars * 1.04) - 2)
+
+
+def plan_form(tune_bars: int, bars: float, *, vary_first_verse: bool, exact_verses: bool = False) -> Form:
+    """Return the cheapest form of about `bars` bars for a tune of `tune_bars` bars.
+
+    Every chorus states the tune exactly; a verse states it exactly or varied, or its first half when time is short.
+    """
+    best: tuple[float, tuple[str, ...], _Sizes] | None = None
+    for shape, price in _SHAPES:
+        bridges, verses, choruses = (shape.count(name) for name in ("bridge", "verse", "chorus"))
+        for sizes in _sizes(tune_bars, shape):
+            total = sizes.intro + sizes.outro
+            total += verses * sizes.verse + choruses * sizes.chorus + bridges * sizes.bridge
+            cost = price + _length_cost(total, bars)
+            if best is not None and cost >= best[0]:
+                continue  # The rest only adds to the price.
+            cost += _shape_cost(shape, sizes, tune_bars, bars)
+            if best is None or cost < best[0] - 1e-9:
+                best = (cost, shape, sizes)
+    if best is None:
+        message = "no form was listed"
+        raise ValueError(message)
+    return _laid_out(best[1], best[2], tune_bars, vary_first_verse=vary_first_verse, exact_verses=exact_verses)
+
+
+def _sizes(tune_bars: int, shape: tuple[str, ...]) -> Iterator[_Sizes]:
+    repeats = [tune_bars * k for k in range(1, 9) if k == 1 or tune_bars * k <= 16]
+    half = [tune_bars // 2] if tune_bars >= 4 and tune_bars % 2 == 0 else []
+    verses = half + repeats if "verse" in shape else [0]
+    bridges = [4, 6, 8] if "bridge" in shape else [0]
+    for intro, verse, chorus, bridge, outro in product((1, 2, 3, 4, 6, 8), verses, repeats, bridges, (1, 2, 3, 4, 6)):
+        yield _Sizes(intro, verse, chorus, bridge, outro)
+
+
+def _length_cost(total: int, bars: float) -> float:
+    off = (total - bars) / bars
+    return 60.0 * off * off + 2.0 * abs(off)
+
+
+def _shape_cost(shape: tuple[str, ...], sizes: _Sizes, tune_bars: int, bars: float) -> float:
+    cost = 0.05 * abs(sizes.intro - (4 if bars >= 20 else 2)) + 0.06 * abs(sizes.outro - (4 if bars >= 30 else 2))
+    cost += 0.05 * (sizes.intro % 2) + 0.04 * (sizes.outro % 2)
+    for name, weight in (("verse", 0.03), ("chorus", 0.04)):
+        if name in shape:
+            size = sizes.of(name)
+            cost += weight * max(0, 8 - size, size - 16)
+    if "verse" in shape and sizes.verse < tune_bars:
+        cost += 0.15
+    if sizes.intro > max(sizes.verse, sizes.chorus) or sizes.bridge > sizes.chorus:
+        cost += 0.3
+    return cost
+
+
+def _laid_out(
+    shape: tuple[str, ...], sizes: _Sizes, tune_bars: int, *, vary_first_verse: bool, exact_verses: bool
+) -> Form:
+    passages: list[Passage] = []
+    bar = verses = 0
+    last_chorus = len(shape) - 1 - shape[::-1].index("chorus")
+    for place, name in enumerate(shape):
+        size = sizes.of(name)
+        exact = name == "chorus" or exact_verses or (verses == 0 and not vary_first_verse)
+        statements = _statements(name, bar, size, tune_bars, exact=exact)
+        energy = 1.0 if place == last_chorus else _ENERGY[name] + (0.1 if name == "verse" and verses else 0.0)
+        verses += name == "verse"
+        passages.append(Passage(name, bar, size, energy, statements, place == last_chorus))
+        bar += size
+    return Form(tuple(passages))
+
+
+def _statements(name: str, bar: int, size: int, tune_bars: int, *, exact: bool) -> tuple[Statement, ...]:
+    if name not in {"verse", "chorus"}:
+        return ()
+    if size < tune_bars:
+        return (Statement(bar, size, exact, closed=False),)
+    count = size // tune_bars
+    return tuple(
+        Statement(bar + index * tune_bars, tune_bars, exact, closed=name == "chorus" and index == count - 1)
+        for index in range(count)
+    )

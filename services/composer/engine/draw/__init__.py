@@ -1,0 +1,1 @@
+"""Pictures of songs, drawn from their own features."""

@@ -1,0 +1,1 @@
+"""Rendering: a `Score` and a soundfont become a mastered stereo song, one dry stem at a time."""

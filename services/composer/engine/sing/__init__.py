@@ -1,0 +1,1 @@
+"""Singing: lyrics as people write them become lines of syllables with tones and stresses."""

@@ -1,0 +1,1 @@
+"""What Composer's worker runs: thin, like rpc."""

@@ -1,0 +1,136 @@
+"""Who is outside: makers of music, receivers of webhooks; each a module of its own, chosen in the composition root."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from services.composer.domain.webhook import Outcome
+
+Label = Literal["A", "B"]
+
+KEY_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+"""How a tonic pitch class is printed."""
+
+
+class Stopped(Exception):  # an outcome, not a fault
+    """Raised when the caller asked to stop."""
+
+
+class TakeRefused(Exception):  # an outcome, not a fault
+    """Raised when a take cannot be composed upon; *code* is one of the engine's words, *measure* what was found."""
+
+    def __init__(self, code: str, measure: str) -> None:
+        super().__init__(f"{code}: {measure}")
+        self.code = code
+        self.measure = measure
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a provider is asked for: the analysis of the take and the wishes, as plain data."""
+
+    label: Label
+    analysis: dict[str, Any]
+    title: str
+    style: str
+    mood: str
+    duration_s: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished variant: the mp3 and what was measured on its decoded sound."""
+
+    label: Label
+    mp3: bytes
+    duration_ms: int
+    style: str
+    key: str
+    tempo_bpm: float
+    melody_score: float
+    loudness_lufs: float
+    true_peak_dbtp: float
+    peaks: tuple[int, ...]
+    chords: tuple[str, ...]
+    instruments: tuple[str, ...]
+    scores: dict[str, float | str]
+
+
+class Listener(Protocol):
+    """Hears what was sung."""
+
+    async def check(self, take: bytes, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return the measures of a take (mp3); raises TakeRefused."""
+        ...
+
+    async def listen(self, take: bytes, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return the analysis of a take (mp3) as plain data; raises TakeRefused."""
+        ...
+
+    async def pick(self, analysis: dict[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return the analysis with the best stretch of the take chosen."""
+        ...
+
+    async def judge(
+        self, variants: dict[str, Any], seed: int, stop: Callable[[], bool]
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return scores, remarks and the recommended label of what was made, and a cover picture as JPEG."""
+        ...
+
+
+class MusicProvider(Protocol):
+    """Makes one variant of a song."""
+
+    name: str
+
+    async def make(self, order: Order, progress: Callable[[int, str], None], stop: Callable[[], bool]) -> Made:
+        """Return the variant; *progress* hears percent and what happens. Raises Stopped soon after *stop* says so."""
+        ...
+
+
+@dataclass(frozen=True)
+class LyricsOrder:
+    """What a writer of words is asked for; `language` is zh, en or auto."""
+
+    theme: str
+    title: str
+    style: str
+    mood: str
+    language: str
+    keywords: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class WrittenWords:
+    """One version of the words; a section is its kind and its lines."""
+
+    label: Label
+    title: str
+    language: str
+    form: str
+    sections: tuple[tuple[str, tuple[str, ...]], ...]
+    model: str
+
+
+class LyricsProvider(Protocol):
+    """Writes the words of a song."""
+
+    name: str
+
+    async def write(self, order: LyricsOrder, stop: Callable[[], bool]) -> tuple[WrittenWords, WrittenWords]:
+        """Return versions A and B; raises ProviderFailed, and Stopped soon after *stop* says so."""
+        ...
+
+
+class Receivers(Protocol):
+    """Reaches the servers that webhooks are sent to."""
+
+    async def check(self, url: str) -> None:
+        """Return when events may be sent to the address now; raises WebhookUrlRefused."""
+        ...
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """Return how it went; an address that may not be called is an outcome too."""
+        ...

@@ -1,0 +1,165 @@
+"""The process that does one piece of the offline engine's work and ends.
+
+Standard input brings one line of JSON and the bytes it announces, standard output carries lines of JSON and, after
+the answer, the bytes that belong to it. When standard input closes early the worker is gone and so are we.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.composer.providers import KEY_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from services.composer.engine.music import Analysis, Master, Score
+
+
+def _take(request: dict[str, Any], blob: bytes) -> NDArray[np.float32]:
+    from services.composer.engine.music import ANALYSIS_RATE
+    from services.composer.providers.sound import decode
+
+    return decode(blob, rate=ANALYSIS_RATE, channels=1, ffmpeg=request["ffmpeg"])
+
+
+def _check(request: dict[str, Any], blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine.listen.analyze import admit_take
+    from services.composer.engine.listen.record import check_to_json
+
+    return check_to_json(admit_take(_take(request, blob))), b""
+
+
+def _listen(request: dict[str, Any], blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine.listen.analyze import listen_to
+    from services.composer.engine.listen.record import analysis_to_json
+
+    return analysis_to_json(listen_to(_take(request, blob))), b""
+
+
+def _segment(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine.listen.analyze import cut_to_segment
+    from services.composer.engine.listen.record import analysis_from_json, analysis_to_json
+
+    return analysis_to_json(cut_to_segment(analysis_from_json(request["analysis"]))), b""
+
+
+def _make(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine.compose.song import compose
+    from services.composer.engine.listen.record import analysis_from_json
+    from services.composer.engine.music import RENDER_RATE, Brief
+    from services.composer.engine.render.song import render
+    from services.composer.engine.render.soundfont import find_soundfont
+    from services.composer.providers.sound import decode, encode_mp3
+
+    order = request["order"]
+    analysis: Analysis = analysis_from_json(order["analysis"])
+    brief = Brief(order["title"], order["style"], order["mood"], order["duration_s"], order["seed"])
+    score = compose(analysis, brief, order["label"])
+    soundfont = find_soundfont(request["soundfont"] or None)
+    song: Master = render(score, soundfont=soundfont, progress=lambda share, what: say(0.85 * share, what))
+    say(0.87, "encode mp3")
+    mp3 = encode_mp3(song.audio, rate=RENDER_RATE, ffmpeg=request["ffmpeg"], title=f"{score.title} ({score.label})")
+    say(0.93, "listen to the result")
+    heard = decode(mp3, rate=RENDER_RATE, channels=2, ffmpeg=request["ffmpeg"])
+    return _measured(score, heard), mp3
+
+
+def _measured(score: Score, heard: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what is kept of a variant, measured on the sound that people will hear: the decoded mp3."""
+    from services.composer.engine.judge.ab import measure_variant
+    from services.composer.engine.judge.loudness import integrated_lufs, true_peak_dbtp
+    from services.composer.engine.music import RENDER_RATE, Master
+    from services.composer.providers.sound import outline
+
+    loudness, peak = integrated_lufs(heard, RENDER_RATE), true_peak_dbtp(heard, RENDER_RATE)
+    scores = measure_variant(score, Master(heard, loudness, peak))
+    return {
+        "label": score.label,
+        "duration_ms": round(1000 * len(heard) / RENDER_RATE),
+        "style": score.style,
+        "key": f"{KEY_NAMES[score.key.tonic]} {score.key.mode.value}",
+        "tempo_bpm": round(score.tempo_bpm, 2),
+        "melody_score": round(scores.melody, 4),
+        "loudness_lufs": round(loudness, 2),
+        "true_peak_dbtp": round(peak, 2),
+        "peaks": outline(heard),
+        "chords": [chord.name for chord in score.chords],
+        "instruments": [part.name for part in score.parts],
+        "scores": asdict(scores),
+    }
+
+
+def _judge(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine.draw.cover import draw_cover
+    from services.composer.engine.judge.ab import VariantScores, recommend
+    from services.composer.engine.music import Key, Mode
+
+    made = request["variants"]
+    result = recommend(*(VariantScores(**made[label]["scores"]) for label in ("A", "B")))
+    best = made[result.recommended]
+    answer: dict[str, Any] = {"recommended": result.recommended}
+    for scores in result.variants:
+        chosen = scores.label == result.recommended
+        remarks = list(result.reasons) if chosen else []
+        answer[scores.label] = {"score": round(scores.total, 4), "recommended": chosen, "remarks": remarks}
+    tonic, _, mode = best["key"].partition(" ")
+    key = Key(KEY_NAMES.index(tonic), Mode(mode))
+    return answer, draw_cover(best["peaks"], key, best["tempo_bpm"], request["seed"])
+
+
+_TASKS = {"check": _check, "listen": _listen, "segment": _segment, "make": _make, "judge": _judge}
+
+
+def _end_with(source: int) -> None:
+    """End the process when the other side of standard input is gone."""
+    # Not through the buffered reader: its lock, held by this thread, would abort the interpreter at its proper end.
+    os.read(source, 1)
+    os._exit(1)
+
+
+def main() -> None:
+    """Do the piece of work that standard input brings."""
+    from services.composer.engine.errors import TakeRefusedError
+
+    source = sys.stdin.buffer
+    # What a native library prints must not get between the lines of the answer.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    request = json.loads(source.readline())
+    blob = source.read(request["blob"])
+    threading.Thread(target=_end_with, args=(source.fileno(),), daemon=True).start()
+
+    def send(message: dict[str, Any], data: bytes = b"") -> None:
+        out.write(json.dumps(message).encode() + b"\n" + data)
+        out.flush()
+
+    def say(share: float, what: str) -> None:
+        send({"percent": round(100 * share), "text": what})
+
+    request["ffmpeg"] = _ffmpeg(request["ffmpeg"])
+    try:
+        answer, data = _TASKS[request["task"]](request, blob, say)
+    except TakeRefusedError as error:
+        send({"refused": error.code, "measure": error.measure})
+        return
+    send({"answer": answer, "blob": len(data)}, data)
+
+
+def _ffmpeg(configured: str) -> str:
+    from services.composer.providers.sound import ffmpeg_program
+
+    return configured if configured and Path(configured).exists() else ffmpeg_program("")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Turns tracks, jobs and their events into messages of the contract."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cadenza.composer.v1 import track_service_pb2 as pb
+from cadenza.error.v1.reason_pb2 import Reason
+from cadenza.job.v1 import job_pb2
+from services.composer.domain.track import Track, Variant
+from services.composer.usecases.address import Address
+from services.kit.jobs.job import Job, JobEvent
+from services.kit.jobs.states import State
+
+ESTIMATED_TIME_S = 30
+"""Usual time of a song from submission to the end, as the older clients are told."""
+
+_NOWHERE = Address("", "", ())
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return the moment as a message, None for none."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def job_state(state: State) -> job_pb2.JobState.ValueType:
+    """Return the state in the words of the contract."""
+    return job_pb2.JobState.Value(f"JOB_STATE_{state.value.upper()}")
+
+
+def job_message(job: Job) -> job_pb2.Job:
+    """Return the job as its owner sees it."""
+    error = None
+    if job.state is State.FAILED:
+        name = f"REASON_{job.error_reason}"
+        # A reason of another service that this one does not know yet must not make the job unreadable.
+        known = job.error_reason if name in Reason.keys() else "UNKNOWN_ERROR"  # noqa: SIM118  # an enum, not a mapping
+        error = job_pb2.JobError(
+            code=Reason.Value(f"REASON_{known}"),
+            reason=known,
+            message=job.error_message,
+            metadata=job.error_metadata,
+        )
+    return job_pb2.Job(
+        job_id=job.job_id,
+        kind=job.kind,
+        state=job_state(job.state),
+        step=job.step,
+        progress_percent=job.progress_percent,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        subject_id=job.subject_id,
+        error=error,
+        sequence=job.last_sequence,
+        create_time=timestamp(job.create_time),
+        start_time=timestamp(job.start_time),
+        finish_time=timestamp(job.finish_time),
+        estimated_time_s=ESTIMATED_TIME_S,
+        queue_position=job.place.position if job.place else 0,
+        expected_start_time=timestamp(job.place.expected_start_time) if job.place else None,
+    )
+
+
+def event_message(event: JobEvent) -> job_pb2.JobEvent:
+    """Return one line of a job's log."""
+    return job_pb2.JobEvent(
+        sequence=event.sequence,
+        event_time=timestamp(event.event_time),
+        state=job_state(event.state),
+        step=event.step,
+        step_progress_percent=event.step_progress_percent,
+        progress_percent=event.progress_percent,
+        message=event.message,
+        final=event.final,
+        queue_position=event.place.position if event.place else 0,
+        expected_start_time=timestamp(event.place.expected_start_time) if event.place else None,
+    )
+
+
+def _analysis(heard: Mapping[str, Any]) -> pb.Analysis:
+    notes = [pb.HeardNote(start_ms=each[0], end_ms=each[1], pitch=each[2]) for each in heard["notes"]]
+    return pb.Analysis(**{name: value for name, value in heard.items() if name != "notes"}, notes=notes)
+
+
+def _variant(variant: Variant, address: Address) -> pb.Variant:
+    return pb.Variant(
+        variant_id=variant.variant_id,
+        label=variant.label,
+        asset_id=variant.asset_id,
+        audio_url=address.url,
+        download_url=address.download_url,
+        duration_ms=variant.duration_ms,
+        style=variant.style,
+        key=variant.key,
+        tempo_bpm=variant.tempo_bpm,
+        melody_score=variant.melody_score,
+        loudness_lufs=variant.loudness_lufs,
+        score=variant.score,
+        recommended=variant.recommended,
+        peaks=address.peaks,
+        chords=variant.chords,
+        instruments=variant.instruments,
+        remarks=variant.remarks,
+    )
+
+
+def track_message(track: Track, addresses: Mapping[str, Address], *, whole: bool = True) -> pb.Track:
+    """Return the track as its owner sees it; without *whole* its words and its analysis are left out."""
+    return pb.Track(
+        track_id=track.track_id,
+        title=track.title,
+        state=pb.Track.State.Value(f"STATE_{track.state.value.upper()}"),
+        job_id=track.job_id,
+        asset_id=track.asset_id,
+        style=track.style,
+        mood=track.mood,
+        lyrics=track.lyrics if whole else "",
+        analysis=_analysis(track.analysis) if whole and track.analysis else None,
+        variants=[_variant(each, addresses.get(each.asset_id, _NOWHERE)) for each in track.variants],
+        chosen_variant_id=track.chosen_variant_id,
+        cover_url=addresses.get(track.cover_asset_id, _NOWHERE).url,
+        provider=track.provider,
+        create_time=timestamp(track.create_time),
+        update_time=timestamp(track.update_time),
+        cost_credits=track.cost_credits,
+        duration_s=track.duration_s,
+    )

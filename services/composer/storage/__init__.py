@@ -1,0 +1,1 @@
+"""The only place in Composer that speaks SQL: tables and named queries."""

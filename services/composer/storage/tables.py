@@ -1,0 +1,215 @@
+"""All tables of Composer on one page."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from services.composer.domain.lyrics import LyricsState
+from services.composer.domain.track import LONGEST_DURATION_S, SHORTEST_DURATION_S, TrackState
+from services.composer.domain.webhook import DeliveryState, PauseReason
+from services.kit.db.metadata import created_columns, id_column, schema_metadata, time_column
+from services.kit.jobs.table import job_tables
+
+metadata = schema_metadata("composer")
+jobs = job_tables(metadata)
+
+_STATES = ", ".join(f"'{state.value}'" for state in TrackState)
+_DELIVERY_STATES = ", ".join(f"'{state.value}'" for state in DeliveryState)
+_PAUSE_REASONS = ", ".join(f"'{reason.value}'" for reason in PauseReason)
+
+tracks = Table(
+    "tracks",
+    metadata,
+    id_column("track_id", primary_key=True),
+    id_column("user_id", nullable=False),
+    Column("title", Text, nullable=False),
+    Column("style", Text, nullable=False),
+    Column("mood", Text, nullable=False),
+    Column("lyrics", Text, nullable=False),
+    Column("voice_gender", Text, nullable=False),
+    Column("duration_s", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    id_column("asset_id", nullable=False),
+    id_column("job_id", nullable=False),
+    Column("state", Text, nullable=False),
+    Column("analysis", JSONB(none_as_null=True)),
+    id_column("chosen_variant_id"),
+    id_column("cover_asset_id"),
+    Column("provider", Text, nullable=False, server_default=text("''")),
+    Column("cost_credits", BigInteger, nullable=False, server_default=text("0")),
+    Column("request_id", Text, nullable=False, server_default=text("''")),
+    Column("request_hash", Text, nullable=False, server_default=text("''")),
+    Column("platform", Text, nullable=False, server_default=text("''")),
+    *created_columns(),
+    time_column("delete_time", nullable=True),
+    CheckConstraint(f"state IN ({_STATES})", name="state"),
+    CheckConstraint(f"duration_s BETWEEN {SHORTEST_DURATION_S} AND {LONGEST_DURATION_S}", name="duration"),
+    CheckConstraint("char_length(title) BETWEEN 1 AND 128", name="title"),
+    CheckConstraint("char_length(lyrics) <= 10000", name="lyrics"),
+    Index("ix_tracks_user_id_track_id", "user_id", "track_id", postgresql_where=text("delete_time IS NULL")),
+    Index("ix_tracks_asset_id", "asset_id", postgresql_where=text("delete_time IS NULL")),
+    Index(
+        "uq_tracks_user_id_request_id", "user_id", "request_id", unique=True, postgresql_where=text("request_id <> ''")
+    ),
+    Index("ix_tracks_cover_asset_id", "cover_asset_id", postgresql_where=text("cover_asset_id IS NOT NULL")),
+    UniqueConstraint("job_id"),
+)
+
+variants = Table(
+    "variants",
+    metadata,
+    id_column("variant_id", primary_key=True),
+    id_column("track_id", ForeignKey("composer.tracks.track_id", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    id_column("asset_id", nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("style", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("tempo_bpm", Double, nullable=False),
+    Column("melody_score", Double, nullable=False),
+    Column("loudness_lufs", Double, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("recommended", Boolean, nullable=False),
+    Column("chords", JSONB, nullable=False),
+    Column("instruments", JSONB, nullable=False),
+    Column("remarks", JSONB, nullable=False),
+    Index("ix_variants_asset_id", "asset_id"),
+    UniqueConstraint("track_id", "label"),
+    CheckConstraint("label IN ('A', 'B')", name="label"),
+)
+
+_LYRICS_STATES = ", ".join(f"'{state.value}'" for state in LyricsState)
+
+lyrics = Table(
+    "lyrics",
+    metadata,
+    id_column("lyrics_id", primary_key=True),
+    id_column("user_id", nullable=False),
+    Column("theme", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("style", Text, nullable=False),
+    Column("mood", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("keywords", JSONB, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    id_column("job_id", nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cost_credits", BigInteger, nullable=False, server_default=text("0")),
+    Column("remaining_credits", BigInteger, nullable=False, server_default=text("0")),
+    Column("request_id", Text, nullable=False, server_default=text("''")),
+    Column("request_hash", Text, nullable=False, server_default=text("''")),
+    Column("platform", Text, nullable=False, server_default=text("''")),
+    *created_columns(),
+    time_column("delete_time", nullable=True),
+    CheckConstraint(f"state IN ({_LYRICS_STATES})", name="state"),
+    CheckConstraint("language IN ('auto', 'zh', 'en')", name="language"),
+    CheckConstraint("char_length(theme) BETWEEN 1 AND 200", name="theme"),
+    Index("ix_lyrics_user_id_lyrics_id", "user_id", "lyrics_id", postgresql_where=text("delete_time IS NULL")),
+    Index(
+        "uq_lyrics_user_id_request_id", "user_id", "request_id", unique=True, postgresql_where=text("request_id <> ''")
+    ),
+    UniqueConstraint("job_id"),
+)
+
+lyrics_versions = Table(
+    "lyrics_versions",
+    metadata,
+    id_column("version_id", primary_key=True),
+    id_column("lyrics_id", ForeignKey("composer.lyrics.lyrics_id", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("form", Text, nullable=False),
+    # Objects of kind and lines, in order.
+    Column("sections", JSONB, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    UniqueConstraint("lyrics_id", "label"),
+    CheckConstraint("label IN ('A', 'B')", name="label"),
+    CheckConstraint("language IN ('zh', 'en')", name="language"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    id_column("webhook_id", primary_key=True),
+    id_column("user_id", nullable=False),
+    Column("url", Text, nullable=False),
+    Column("event_kinds", ARRAY(Text), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("pause_reason", Text, nullable=False, server_default=text("''")),
+    # Since when every attempt has failed; null after a success.
+    time_column("failing_since_time", nullable=True),
+    Column("secret_sealed", Text, nullable=False),
+    Column("old_secret_sealed", Text, nullable=False, server_default=text("''")),
+    time_column("old_secret_expire_time", nullable=True),
+    Column("request_id", Text, nullable=False, server_default=text("''")),
+    Column("request_hash", Text, nullable=False, server_default=text("''")),
+    Column("rotate_request_id", Text, nullable=False, server_default=text("''")),
+    *created_columns(),
+    CheckConstraint(f"pause_reason IN ({_PAUSE_REASONS})", name="pause_reason"),
+    CheckConstraint("char_length(url) <= 2048", name="url"),
+    Index("ix_webhooks_user_id_webhook_id", "user_id", "webhook_id"),
+    Index(
+        "uq_webhooks_user_id_request_id",
+        "user_id",
+        "request_id",
+        unique=True,
+        postgresql_where=text("request_id <> ''"),
+    ),
+)
+
+# A queue of its own, apart from the outbox: a receiver that does not answer holds up no settlement.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    id_column("delivery_id", primary_key=True),
+    id_column("webhook_id", ForeignKey("composer.webhooks.webhook_id", ondelete="CASCADE"), nullable=False),
+    id_column("event_id", nullable=False),
+    Column("event_kind", Text, nullable=False),
+    id_column("job_id"),
+    # Text, not jsonb: the signature is over these very bytes.
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    # Also the fence: an attempt's outcome is written under its own number.
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("sending", Boolean, nullable=False, server_default=text("false")),
+    # While it is being sent this is the end of the sender's lease.
+    time_column("run_after"),
+    Column("status_code", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text, nullable=False, server_default=text("''")),
+    Column("latency_ms", Integer, nullable=False, server_default=text("0")),
+    id_column("replay_of"),
+    Column("request_id", Text, nullable=False, server_default=text("''")),
+    time_column("create_time"),
+    time_column("finish_time", nullable=True),
+    CheckConstraint(f"state IN ({_DELIVERY_STATES})", name="state"),
+    CheckConstraint("(state = 'pending') = (finish_time IS NULL)", name="finish_time"),
+    CheckConstraint("attempts >= 0 AND latency_ms >= 0", name="counters"),
+    Index("ix_webhook_deliveries_due", "run_after", postgresql_where=text("state = 'pending'")),
+    Index(
+        "ix_webhook_deliveries_webhook_id_due", "webhook_id", "run_after", postgresql_where=text("state = 'pending'")
+    ),
+    Index("ix_webhook_deliveries_sending", "webhook_id", postgresql_where=text("sending")),
+    Index("ix_webhook_deliveries_webhook_id_delivery_id", "webhook_id", "delivery_id"),
+    Index("ix_webhook_deliveries_create_time", "create_time"),
+    Index(
+        "uq_webhook_deliveries_webhook_id_request_id",
+        "webhook_id",
+        "request_id",
+        unique=True,
+        postgresql_where=text("request_id <> ''"),
+    ),
+)

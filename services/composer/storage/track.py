@@ -1,0 +1,127 @@
+"""Queries for tracks and their variants; every one takes the open transaction first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.composer.domain.track import Track, TrackState, Variant
+from services.composer.storage.tables import tracks, variants
+
+_TRACK_FIELDS = tuple(each.name for each in fields(Track) if each.name != "variants")
+_VARIANT_FIELDS = tuple(each.name for each in fields(Variant))
+_OPTIONAL_IDS = ("chosen_variant_id", "cover_asset_id")
+
+
+def _track(row: Mapping[Any, Any]) -> Track:
+    values = {name: row[name] for name in _TRACK_FIELDS}
+    values["state"] = TrackState(values["state"])
+    for name in _OPTIONAL_IDS:
+        values[name] = values[name] or ""
+    return Track(**values)
+
+
+async def lock_user(tx: AsyncConnection, user_id: str) -> None:
+    """Make other submissions of the same user wait until this transaction ends, so that limits are exact."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"composer.tracks:{user_id}", 0))))
+
+
+async def lock_everybody(tx: AsyncConnection) -> None:
+    """Make everybody's submissions wait for the few milliseconds that are left of this transaction."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("composer.tracks", 0))))
+
+
+async def add(tx: AsyncConnection, track: Track) -> None:
+    """Write a new track without variants."""
+    values = {name: getattr(track, name) for name in _TRACK_FIELDS}
+    values["state"] = track.state.value
+    for name in _OPTIONAL_IDS:
+        values[name] = values[name] or None
+    await tx.execute(insert(tracks).values(**values))
+
+
+async def find(tx: AsyncConnection, track_id: str, *, user_id: str = "", lock: str = "") -> Track | None:
+    """Return the living track with its variants, or None; *lock* "update" keeps the row until the transaction ends."""
+    query = select(tracks).where(tracks.c.track_id == track_id, tracks.c.delete_time.is_(None))
+    if user_id:
+        query = query.where(tracks.c.user_id == user_id)
+    if lock:
+        query = query.with_for_update()
+    row = (await tx.execute(query)).mappings().first()
+    return None if row is None else (await with_variants(tx, [_track(row)]))[0]
+
+
+async def was_put_away(tx: AsyncConnection, track_id: str, user_id: str) -> bool:
+    """Say whether this user has put such a track away."""
+    query = select(tracks.c.track_id).where(
+        tracks.c.track_id == track_id, tracks.c.user_id == user_id, tracks.c.delete_time.is_not(None)
+    )
+    return (await tx.execute(query)).first() is not None
+
+
+async def find_by_request(tx: AsyncConnection, user_id: str, request_id: str) -> Track | None:
+    """Return the track that this request id made for the user, put away or not, or None."""
+    query = select(tracks).where(tracks.c.user_id == user_id, tracks.c.request_id == request_id)
+    row = (await tx.execute(query)).mappings().first()
+    return None if row is None else (await with_variants(tx, [_track(row)]))[0]
+
+
+async def page(tx: AsyncConnection, user_id: str, *, before: str, size: int) -> list[Track]:
+    """Return up to *size* of the user's living tracks below the id *before* (empty for the newest), newest first."""
+    query = select(tracks).where(tracks.c.user_id == user_id, tracks.c.delete_time.is_(None))
+    if before:
+        query = query.where(tracks.c.track_id < before)
+    query = query.order_by(tracks.c.track_id.desc()).limit(size)
+    found = [_track(row) for row in (await tx.execute(query)).mappings()]
+    return await with_variants(tx, found)
+
+
+async def with_variants(tx: AsyncConnection, found: Sequence[Track]) -> list[Track]:
+    """Return the tracks with their variants filled in by one query for all of them."""
+    ids = [track.track_id for track in found]
+    if not ids:
+        return []
+    query = select(variants).where(variants.c.track_id.in_(ids)).order_by(variants.c.track_id, variants.c.label)
+    rows = [Variant(**{name: row[name] for name in _VARIANT_FIELDS}) for row in (await tx.execute(query)).mappings()]
+    return [replace(track, variants=tuple(v for v in rows if v.track_id == track.track_id)) for track in found]
+
+
+async def change(tx: AsyncConnection, track_id: str, now: datetime, **values: Any) -> None:
+    """Set columns of one track and its update time."""
+    await tx.execute(update(tracks).where(tracks.c.track_id == track_id).values(**values, update_time=now))
+
+
+async def settle_state(tx: AsyncConnection, job_id: str, state: TrackState, now: datetime) -> None:
+    """Set the state of the track that the job makes; a track put away is left as it is."""
+    await tx.execute(
+        update(tracks)
+        .where(and_(tracks.c.job_id == job_id, tracks.c.delete_time.is_(None)))
+        .values(state=state.value, update_time=now)
+    )
+
+
+async def add_variants(tx: AsyncConnection, made: Sequence[Variant]) -> None:
+    """Write the variants of a track."""
+    await tx.execute(insert(variants), [{name: getattr(each, name) for name in _VARIANT_FIELDS} for each in made])
+
+
+async def asset_in_use(tx: AsyncConnection, asset_id: str) -> bool:
+    """Say whether a living track that is still being made reads the asset, or any living track plays or shows it."""
+    sounding = select(variants.c.track_id).where(variants.c.asset_id == asset_id)
+    query = select(tracks.c.track_id).where(
+        tracks.c.delete_time.is_(None),
+        or_(
+            and_(tracks.c.asset_id == asset_id, tracks.c.state == TrackState.GENERATING.value),
+            tracks.c.cover_asset_id == asset_id,
+            tracks.c.track_id.in_(sounding),
+        ),
+    )
+    return (await tx.execute(query.limit(1))).first() is not None
+
+
+async def remove(tx: AsyncConnection, track_id: str) -> None:
+    """Remove a track as if it had never been asked for; used when its credits could not be held."""
+    await tx.execute(delete(tracks).where(tracks.c.track_id == track_id))

@@ -1,0 +1,50 @@
+"""Where the sounds and pictures of tracks can be fetched: signed addresses, asked of Media for many tracks at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cadenza.media.v1 import asset_service_pb2 as media_pb2
+from services.kit.rpc.errors import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceAsyncStub
+    from services.composer.domain.track import Track
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where one asset can be played and saved, and its outline (0 to 100)."""
+
+    url: str
+    download_url: str
+    peaks: tuple[int, ...]
+
+
+class Addresses:
+    """Asks Media for the addresses of tracks."""
+
+    def __init__(self, media: AssetServiceAsyncStub) -> None:
+        self._media = media
+
+    async def of(self, tracks: Iterable[Track]) -> Mapping[str, Address]:
+        """Return the address of every asset of tracks of one user by asset id; missing assets are left out."""
+        found = list(tracks)
+        ids = {each.asset_id for track in found for each in track.variants}
+        ids |= {track.cover_asset_id for track in found if track.cover_asset_id}
+        if not ids:
+            return {}
+        # A file name only makes sense for one song; a page of songs is for looking.
+        name = found[0].title if len(found) == 1 else ""
+        request = media_pb2.ResolveAssetsRequest(
+            asset_ids=sorted(ids), user_id=found[0].user_id, download_name=name[:100]
+        )
+        with calling():
+            answer = await self._media.ResolveAssets(request, timeout=5)
+        return {
+            each.asset.asset_id: Address(each.asset.url, each.download_url, tuple(each.asset.peaks))
+            for each in answer.assets
+        }

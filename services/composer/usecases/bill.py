@@ -1,0 +1,31 @@
+"""Jobs from the side of money, for Wallet to compare with its books."""
+
+from services.composer.storage import bill as storage
+from services.composer.storage.bill import Bill
+from services.kit.db.engine import Database
+from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.errors import ParamInvalid
+from services.kit.ids import is_id
+
+_MOST = 500
+
+
+class Bills:
+    """The bills of all jobs."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def page(self, *, page_size: int, page_token: str) -> tuple[list[Bill], str]:
+        """Return a page of bills, the oldest first, and the token of the next page or an empty one."""
+        after = ""
+        if page_token:
+            match decode_token(page_token):
+                case (str(hold_id),) if is_id(hold_id):
+                    after = hold_id
+                case _:
+                    raise ParamInvalid.of("page_token", "is not one of ours")
+        size = clamp_page_size(page_size, most=_MOST)
+        async with self._db.transaction() as tx:
+            found = await storage.page(tx, after=after, most=size + 1)
+        return found[:size], encode_token(found[size - 1].hold_id) if len(found) > size else ""

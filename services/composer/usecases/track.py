@@ -1,0 +1,279 @@
+"""Tracks: asked for, read, renamed, chosen from, put away."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cadenza.media.v1 import asset_service_pb2 as media_pb2
+from services.composer.domain.errors import AssetNotReady, GenerateBusy, LyricsNotFound, TrackNotFound
+from services.composer.domain.lyrics import LYRICS
+from services.composer.domain.track import Track, TrackState, Wishes, clean_line, clean_text
+from services.composer.storage import lyrics
+from services.composer.storage import track as storage
+from services.kit.crash import Act
+from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.errors import IdempotencyKeyReused, ParamInvalid
+from services.kit.ids import is_id, new_id
+from services.kit.jobs.errors import JobNotCancellable, JobNotFound
+from services.kit.jobs.policy import Policy
+from services.kit.jobs.states import State
+from services.kit.rpc.errors import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceAsyncStub
+    from services.composer.usecases.charge import Charge
+    from services.kit.clock import Clock
+    from services.kit.db.engine import Database
+    from services.kit.jobs.job import Job
+    from services.kit.jobs.queue import JobQueue
+    from services.kit.rpc.call import IdempotencyKey
+
+
+MUSIC = "music"
+"""Kind of the jobs that make tracks, and their line in the price table."""
+
+
+def policies(deadline_s: float) -> dict[str, Policy]:
+    """Return how the jobs of Composer are tried: three times, songs five seconds apart at first and words one."""
+    return {
+        MUSIC: Policy(kind=MUSIC, queue=MUSIC, max_attempts=3, backoff_s=5.0, deadline_s=deadline_s),
+        LYRICS: Policy(kind=LYRICS, queue=LYRICS, max_attempts=3, backoff_s=1.0, deadline_s=deadline_s),
+    }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many songs may be in the making at the same time."""
+
+    per_user: int
+    in_all: int
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, from which platform, and under which trace."""
+
+    user_id: str
+    platform: str = ""
+    trace_id: str = ""
+
+
+class Tracks:
+    """Everything that can be done with tracks."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        queue: JobQueue,
+        charge: Charge,
+        media: AssetServiceAsyncStub,
+        limits: Limits,
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._queue = queue
+        self._charge = charge
+        self._media = media
+        self._limits = limits
+        self._clock = clock
+
+    async def create(self, caller: Caller, wishes: Wishes, key: IdempotencyKey | None) -> tuple[Track, Job]:
+        """Return the new track and its queued job, its price held.
+
+        The same key with the same wishes returns what it made before; with others it raises IdempotencyKeyReused.
+        Whatever is refused (AssetNotReady, LyricsNotFound, GenerateBusy, insufficient credits) leaves nothing behind.
+        """
+        if key:
+            async with self._db.transaction() as tx:
+                known = await self._known(tx, caller, key)
+            if known:
+                return await self._again(*known)
+        await self._check_asset(caller, wishes.asset_id)
+        wishes = await self._with_words(caller, wishes)
+        track, job, new = await self._write(caller, wishes, key)
+        if not new:
+            return await self._again(track, job)
+        queued = await self._charge.hold_and_queue(job)
+        return replace(track, cost_credits=queued.cost_credits), queued.job
+
+    async def _known(self, tx: AsyncConnection, caller: Caller, key: IdempotencyKey) -> tuple[Track, Job] | None:
+        """Return what the key has made, or None; raises IdempotencyKeyReused when that was another wish."""
+        track = await storage.find_by_request(tx, caller.user_id, key.key)
+        if track is None:
+            return None
+        if track.request_hash != key.request_hash:
+            raise IdempotencyKeyReused("this request id made another track", request_id=key.key)
+        try:
+            job = await self._queue.get(tx, track.job_id)
+        except JobNotFound:  # given up between the two queries, and the track with it
+            return None
+        # Read anew: the price is written with the queueing, and the job may have been queued between the two queries.
+        track = await storage.find_by_request(tx, caller.user_id, key.key)
+        return None if track is None else (track, job)
+
+    async def _again(self, track: Track, job: Job) -> tuple[Track, Job]:
+        """Return what a repeat is answered: what there is, its price held, because its maker may have died before."""
+        if job.state is not State.PENDING:
+            return track, job
+        queued = await self._charge.go_on(job)
+        return replace(track, cost_credits=queued.cost_credits), queued.job
+
+    async def _check_asset(self, caller: Caller, asset_id: str) -> None:
+        with calling():
+            answer = await self._media.ResolveAsset(
+                media_pb2.ResolveAssetRequest(asset_id=asset_id, user_id=caller.user_id), timeout=5
+            )
+        asset = answer.asset
+        if asset.kind != media_pb2.Asset.KIND_RECORDING:
+            raise ParamInvalid.of("asset_id", "is not a recording")
+        if asset.state != media_pb2.Asset.STATE_READY:
+            state = media_pb2.Asset.State.Name(asset.state).removeprefix("STATE_").lower()
+            raise AssetNotReady("the recording is not ready", asset_id=asset_id, state=state)
+
+    async def _with_words(self, caller: Caller, wishes: Wishes) -> Wishes:
+        """Return the wishes with the words of the version of lyrics that they name; raises LyricsNotFound."""
+        if not wishes.lyrics_version_id:
+            return wishes
+        async with self._db.transaction() as tx:
+            version = await lyrics.find_version(tx, wishes.lyrics_version_id, user_id=caller.user_id)
+        if version is None:
+            raise LyricsNotFound("no such version of lyrics", kind="lyrics_version", id=wishes.lyrics_version_id)
+        return replace(wishes, lyrics=version.content)
+
+    async def _write(self, caller: Caller, wishes: Wishes, key: IdempotencyKey | None) -> tuple[Track, Job, bool]:
+        """Return track and pending job, written together, or those of a faster repeat; and whether they are new."""
+        now = self._clock()
+        track_id, job_id = new_id(), new_id()
+        async with self._db.transaction(Act.TRACK_CREATE) as tx:
+            await storage.lock_user(tx, caller.user_id)
+            if key and (known := await self._known(tx, caller, key)):
+                return *known, False
+            mine = await self._queue.active_count(tx, caller.user_id, kind=MUSIC)
+            if mine >= self._limits.per_user:
+                raise GenerateBusy("too many songs in the making", limit=self._limits.per_user, scope="user")
+            await storage.lock_everybody(tx)
+            everybodys = await self._queue.active_count(tx, kind=MUSIC)
+            if everybodys >= self._limits.in_all:
+                raise GenerateBusy("the queue is full", limit=self._limits.in_all, scope="system")
+            track = Track(
+                track_id=track_id,
+                user_id=caller.user_id,
+                title=wishes.title,
+                style=wishes.style,
+                mood=wishes.mood,
+                lyrics=wishes.lyrics,
+                voice_gender=wishes.voice_gender,
+                duration_s=wishes.duration_s,
+                seed=wishes.seed or int(track_id.replace("-", "")[-8:], 16),
+                asset_id=wishes.asset_id,
+                job_id=job_id,
+                state=TrackState.GENERATING,
+                analysis=None,
+                chosen_variant_id="",
+                cover_asset_id="",
+                provider="",
+                cost_credits=0,
+                request_id=key.key if key else "",
+                request_hash=key.request_hash if key else "",
+                platform=caller.platform,
+                create_time=now,
+                update_time=now,
+            )
+            await storage.add(tx, track)
+            job = await self._queue.create(
+                tx,
+                kind=MUSIC,
+                user_id=caller.user_id,
+                subject_id=track_id,
+                # The price is held after this commit, perhaps by another process.
+                params={"track_id": track_id, "price_version": wishes.price_version},
+                job_id=job_id,
+                trace_id=caller.trace_id,
+                platform=caller.platform,
+            )
+        return track, job, True
+
+    async def get(self, user_id: str, track_id: str) -> Track:
+        """Return the user's living track; raises TrackNotFound. An empty user id stands for a trusted service."""
+        async with self._db.transaction() as tx:
+            return _found(await storage.find(tx, track_id, user_id=user_id), track_id)
+
+    async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[Sequence[Track], str]:
+        """Return one page of the user's tracks, newest first, and the token of the next page or an empty one."""
+        before = _id_of(page_token)
+        size = clamp_page_size(page_size)
+        async with self._db.transaction() as tx:
+            found = await storage.page(tx, user_id, before=before, size=size + 1)
+        token = encode_token(found[size - 1].track_id) if len(found) > size else ""
+        return found[:size], token
+
+    async def update(self, user_id: str, track_id: str, *, title: str | None, lyrics: str | None) -> Track:
+        """Return the track with its new title and words; None leaves a value as it is."""
+        values = {}
+        if title is not None:
+            values["title"] = clean_line(title)
+            if not values["title"]:
+                raise ParamInvalid.of("title", "must not be empty")
+        if lyrics is not None:
+            values["lyrics"] = clean_text(lyrics)
+        async with self._db.transaction() as tx:
+            _found(await storage.find(tx, track_id, user_id=user_id, lock="update"), track_id)
+            await storage.change(tx, track_id, self._clock(), **values)
+            return _found(await storage.find(tx, track_id), track_id)
+
+    async def choose(self, user_id: str, track_id: str, variant_id: str) -> Track:
+        """Return the track with this variant as its own sound; raises TrackNotReady or VariantNotFound."""
+        async with self._db.transaction() as tx:
+            track = _found(await storage.find(tx, track_id, user_id=user_id, lock="update"), track_id)
+            chosen = track.variant(variant_id)
+            await storage.change(tx, track_id, self._clock(), chosen_variant_id=chosen.variant_id)
+            return replace(track, chosen_variant_id=chosen.variant_id)
+
+    async def delete(self, user_id: str, track_id: str) -> None:
+        """Put the track away and cancel its job if that still runs; a repeat changes nothing.
+
+        Raises TrackNotFound when the user never had such a track.
+        """
+        job = None
+        async with self._db.transaction(Act.TRACK_DELETE) as tx:
+            track = await storage.find(tx, track_id, user_id=user_id)
+            if track is None:
+                if await storage.was_put_away(tx, track_id, user_id):
+                    return
+                raise TrackNotFound("no such track", kind="track", id=track_id)
+            # The job's row before the track's: the transaction that ends the job takes them in this order too.
+            with suppress(JobNotCancellable):  # then the job has ended and there is nothing to stop
+                job = await self._queue.cancel(tx, track.job_id, message="its track was put away")
+            now = self._clock()
+            await storage.change(tx, track_id, now, delete_time=now)
+        if job is not None:
+            await self._queue.push(job)
+        self._charge.kick()
+
+    async def asset_in_use(self, asset_id: str) -> bool:
+        """Say whether a song in the making reads the asset or a living track plays or shows it."""
+        async with self._db.transaction() as tx:
+            return await storage.asset_in_use(tx, asset_id)
+
+
+def _found(track: Track | None, track_id: str) -> Track:
+    if track is None:
+        raise TrackNotFound("no such track", kind="track", id=track_id)
+    return track
+
+
+def _id_of(page_token: str) -> str:
+    """Return the id a page token holds, or an empty one; raises ParamInvalid when it holds anything else."""
+    values = decode_token(page_token)
+    if not values:
+        return ""
+    if len(values) != 1 or not isinstance(values[0], str) or not is_id(values[0]):
+        raise ParamInvalid.of("page_token", "is not one of ours")
+    return values[0]

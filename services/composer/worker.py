@@ -1,0 +1,101 @@
+"""Composition root of Composer's worker: the same database and queue as the server, and the engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceStub
+from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
+from services.composer.config import Config
+from services.composer.domain.lyrics import LYRICS
+from services.composer.jobs.lyrics import LyricsJob
+from services.composer.jobs.music import MusicJob
+from services.composer.providers.offline import OfflineProvider
+from services.composer.providers.offline_writer import OfflineWriter
+from services.composer.providers.remote import RemoteEngine
+from services.composer.storage.tables import jobs as job_tables
+from services.composer.usecases.charge import Charge
+from services.composer.usecases.ending import ending
+from services.composer.usecases.lyrics import LyricsSheet
+from services.composer.usecases.making import Making
+from services.composer.usecases.track import MUSIC, policies
+from services.composer.usecases.webhook_delivery import announcing
+from services.kit import crash, log
+from services.kit.clock import now
+from services.kit.config import load
+from services.kit.db.engine import Database
+from services.kit.jobs.heart import ThreadHeart
+from services.kit.jobs.postgres import PostgresJobs
+from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.runner import Runner
+from services.kit.jobs.signals import RedisSignals
+from services.kit.jobs.sweeper import Sweeper
+from services.kit.jobs.worker import WorkerParts, together, work
+from services.kit.redis import connect
+from services.kit.rpc.channel import MtlsPeers, Peers
+
+# Words before songs: they take milliseconds, and somebody may be waiting for them.
+QUEUES = (LYRICS, MUSIC)
+
+
+@asynccontextmanager
+async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
+    """Yield what a worker process runs for Composer, its connections open; they are closed at the end."""
+    db = Database(config.database_url, pool_size=2, max_overflow=6)
+    redis = connect(config.redis_url)
+    store = PostgresJobs("composer", job_tables)
+    queue = JobQueue(
+        store,
+        policies(config.music_deadline_s),
+        RedisSignals(redis),
+        now,
+        on_end=ending(store, now),
+        on_start=announcing(now),
+    )
+    charge = Charge(db=db, queue=queue, wallet=CreditServiceStub(peers.channel("wallet")), clock=now)
+    engine = (
+        RemoteEngine(config.engine_url, config.engine_key)
+        if config.engine_url
+        else OfflineProvider(soundfont=str(config.soundfont or ""), ffmpeg=config.ffmpeg_binary)
+    )
+    making = Making(db=db, media=AssetServiceStub(peers.channel("media")), clock=now)
+    music = MusicJob(making=making, listener=engine, provider=engine, at_once=config.variant_processes)
+    writing = LyricsJob(sheet=LyricsSheet(db), provider=OfflineWriter())
+    heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))
+    parts = Runner(queue, db, {LYRICS: writing, MUSIC: music}, dispatcher=charge.dispatcher, heart=heart)
+    try:
+        yield WorkerParts(
+            name="composer",
+            runner=parts,
+            sweeper=Sweeper(parts, db, on_pending=charge.resume, log_kept=timedelta(days=config.job_log_days)),
+            dispatcher=charge.dispatcher,
+            queues=QUEUES,
+        )
+    finally:
+        await heart.close()
+        queue.close()
+        await engine.close()
+        await redis.aclose()
+        await db.close()
+
+
+def main() -> None:
+    """Run Composer's jobs until SIGTERM."""
+    config = load(Config)
+    log.configure("composer-worker", config.log_level, config.log_directory)
+    crash.arm(config.crash_points)
+
+    @asynccontextmanager
+    async def part() -> AsyncIterator[WorkerParts]:
+        peers = MtlsPeers(config, "composer")
+        try:
+            async with runner(config, peers) as parts:
+                yield parts
+        finally:
+            await peers.close()
+
+    work(QUEUES, together(part), config.redis_url, places=config.worker_concurrency)
+
+
+if __name__ == "__main__":
+    main()

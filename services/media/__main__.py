@@ -1,0 +1,70 @@
+"""The Media server: configuration, database, object store, use cases, servicer, serve."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
+from cadenza.media.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
+from services.kit.clock import now
+from services.kit.config import load
+from services.kit.db.engine import Database
+from services.kit.jobs.postgres import PostgresJobs
+from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.signals import RedisSignals
+from services.kit.objects.choice import object_store
+from services.kit.redis import connect
+from services.kit.rpc.application import Application, Registered
+from services.kit.rpc.channel import Peers
+from services.kit.rpc.serve import serve
+from services.media.config import Config
+from services.media.rpc.asset import AssetServicer
+from services.media.storage.tables import jobs
+from services.media.usecases.asset import Assets
+from services.media.usecases.shelf import Shelf
+from services.media.usecases.transcode import POLICY, Sweep, Transcodes
+from services.media.usecases.upload import Uploads
+
+
+@asynccontextmanager
+async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
+    """Yield Media, ready to be served; of the others it calls Composer only."""
+    async with AsyncExitStack() as stack:
+        db = Database(config.database_url)
+        stack.push_async_callback(db.close)
+        redis = connect(config.redis_url)
+        stack.push_async_callback(redis.aclose)
+        abandoned = timedelta(hours=config.upload_abandoned_h)
+        shelf = Shelf(db, object_store(config), now, read_s=config.asset_url_s, write_s=config.upload_url_s)
+        await shelf.prepare()
+        on_end = Transcodes(db, shelf, now).on_end
+        queue = JobQueue(PostgresJobs("media", jobs), {POLICY.kind: POLICY}, RedisSignals(redis), now, on_end=on_end)
+        stack.callback(queue.close)
+        assets = Assets(db, queue, shelf, TrackServiceStub(peers.channel("composer")), now)
+        uploads = Uploads(
+            db,
+            queue,
+            shelf,
+            now,
+            limits=config.limits,
+            abandoned=abandoned,
+            open_most=config.assets_open_most,
+        )
+        sweep = Sweep(db, shelf, now, abandoned=abandoned)
+        yield Application(
+            name="media",
+            services=[Registered(add_AssetServiceServicer_to_server, AssetServicer(assets, uploads))],
+            # Without Redis everything is taken in and only starts later, so its absence is no illness.
+            pings={"database": db.ping, "objects": shelf.ping},
+            background=[shelf.dispatcher.run, sweep.run],
+        )
+
+
+def main() -> None:
+    """Serve Media until SIGTERM."""
+    asyncio.run(serve(load(Config), build))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The rules of stored files: states, limits, names, and what a content looks like."""

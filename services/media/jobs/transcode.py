@@ -1,0 +1,103 @@
+"""The job that makes a recording playable: fetch, look inside, encode, store."""
+
+import asyncio
+import hashlib
+import tempfile
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from services.kit.ids import new_id
+from services.kit.jobs.errors import JobFailed
+from services.kit.jobs.run import JobRun
+from services.media.domain import upload
+from services.media.domain.asset import Asset, Sound
+from services.media.domain.errors import (
+    AssetNotFound,
+    UploadDurationInvalid,
+    UploadFormatInvalid,
+    UploadIncomplete,
+)
+from services.media.domain.sound import MP3
+from services.media.domain.upload import Limits
+from services.media.jobs.ffmpeg import Ffmpeg
+from services.media.jobs.probe import probe
+from services.media.usecases.shelf import Shelf
+from services.media.usecases.transcode import Transcodes
+
+# What another attempt would find just the same.
+_FINAL = (UploadFormatInvalid, UploadDurationInvalid, UploadIncomplete, AssetNotFound)
+
+
+class Transcode:
+    """Handler of the transcode jobs."""
+
+    def __init__(self, transcodes: Transcodes, shelf: Shelf, ffmpeg: Ffmpeg, limits: Limits) -> None:
+        """Use the collaborators."""
+        self._transcodes = transcodes
+        self._shelf = shelf
+        self._ffmpeg = ffmpeg
+        self._limits = limits
+
+    async def __call__(self, run: JobRun) -> None:
+        """Run one attempt; a file that is no playable sound fails the job at once, with the reason."""
+        asset_id = run.job.subject_id
+        try:
+            asset = await self._transcodes.begin(asset_id)
+            made = await run.step("transcode", (0, 95), lambda: self._make(run, asset))
+            sound = Sound(**{**made["sound"], "peaks": tuple(made["sound"]["peaks"])})
+            async with run.finish({"storage_key": sound.storage_key, "duration_ms": sound.duration_ms}) as tx:
+                await self._transcodes.ready(tx, asset_id, sound, made["sha256"])
+        except _FINAL as error:
+            raise JobFailed(error.reason, error.message, **error.metadata) from error
+
+    async def _make(self, run: JobRun, asset: Asset) -> dict[str, Any]:
+        """Return the stored sound and the digest of what the client sent; the temporary folder is always removed."""
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="cadenza-media-"))
+        try:
+            source = folder / "source"
+            sha256 = await self._fetch(asset, source)
+            await run.progress(20, "the file is here")
+            inside = await probe(source)
+            await run.progress(30, f"{inside.codec}, {inside.channels} channels, {inside.sample_rate_hz} Hz")
+            playable = await self._ffmpeg.make_playable(source, inside, folder, self._limits)
+            await run.progress(80, "encoded")
+            data = await asyncio.to_thread(playable.path.read_bytes)
+        finally:
+            await asyncio.to_thread(_remove, folder)
+        key = upload.playable_key(asset.kind, new_id(), MP3.extension)
+        # Kept by the transaction that completes the job; should that never come, the ledger lets it go.
+        await self._shelf.announce(key)
+        await self._shelf.put(key, data, MP3.content_type)
+        return {
+            "sha256": sha256,
+            "sound": {
+                "storage_key": key,
+                "size_bytes": len(data),
+                "duration_ms": playable.duration_ms,
+                "peaks": playable.peaks,
+                "content_type": MP3.content_type,
+            },
+        }
+
+    async def _fetch(self, asset: Asset, target: Path) -> str:
+        """Write what the client sent into a file and return its SHA-256; raises UploadIncomplete."""
+        digest = hashlib.sha256()
+        size_bytes = 0
+        with await asyncio.to_thread(target.open, "wb") as file:
+            async with aclosing(self._shelf.open(asset.raw_key)) as pieces:
+                async for piece in pieces:
+                    size_bytes += len(piece)
+                    if size_bytes > asset.size_bytes:
+                        break
+                    digest.update(piece)
+                    await asyncio.to_thread(file.write, piece)
+        upload.check_arrived(asset.size_bytes, size_bytes)
+        return digest.hexdigest()
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder and the files in it."""
+    for file in folder.iterdir():
+        file.unlink(missing_ok=True)
+    folder.rmdir()

@@ -1,0 +1,1 @@
+"""The contract of Media over its use cases."""

@@ -1,0 +1,1 @@
+"""The only place of Media that knows SQL."""

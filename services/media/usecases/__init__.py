@@ -1,0 +1,1 @@
+"""What Media does, one transaction per step; remote calls and object stores stay outside of them."""

@@ -1,0 +1,56 @@
+"""A file as it comes in by pieces: its first bytes are looked at before any of it is stored."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+
+from services.media.domain.errors import UploadFormatInvalid
+from services.media.domain.sound import HEAD_BYTES, Format, describe, sniff
+
+
+class Incoming:
+    """The pieces of one file, counted and hashed while they pass; each is read once."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], check_size: Callable[[int], None]) -> None:
+        """Take the pieces; `check_size` raises when the bytes so far are too many."""
+        self._pieces = pieces
+        self._check_size = check_size
+        self._head = bytearray()
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    async def look(self) -> Format:
+        """Return what the first bytes are; raises UploadFormatInvalid for what is never taken."""
+        async for piece in self._pieces:
+            self._count(piece)
+            self._head += piece
+            if len(self._head) >= HEAD_BYTES:
+                break
+        head = bytes(self._head[:HEAD_BYTES])
+        found = sniff(head)
+        if found is None:
+            what = describe(head)
+            raise UploadFormatInvalid.at("file", f"not a file of a known kind ({what})", found=what)
+        return found
+
+    async def whole(self) -> AsyncIterator[bytes]:
+        """Yield the whole file, the part that was looked at included."""
+        if self._head:
+            yield bytes(self._head)
+        async for piece in self._pieces:
+            self._count(piece)
+            yield piece
+
+    async def drain(self) -> None:
+        """Read to the end and keep nothing, for the digest alone."""
+        async for _ in self.whole():
+            continue
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what has passed so far, in hex."""
+        return self._digest.hexdigest()
+
+    def _count(self, piece: bytes) -> None:
+        self.size_bytes += len(piece)
+        self._check_size(self.size_bytes)
+        self._digest.update(piece)

@@ -1,0 +1,68 @@
+"""The Media worker: the job that makes recordings playable, with its sweeper and outbox."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from services.kit import crash, log
+from services.kit.clock import now
+from services.kit.config import load
+from services.kit.db.engine import Database
+from services.kit.jobs.heart import ThreadHeart
+from services.kit.jobs.postgres import PostgresJobs
+from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.runner import Runner
+from services.kit.jobs.signals import RedisSignals
+from services.kit.jobs.sweeper import Sweeper
+from services.kit.jobs.worker import WorkerParts, together, work
+from services.kit.objects.choice import object_store
+from services.kit.redis import connect
+from services.kit.rpc.channel import Peers
+from services.media.config import Config
+from services.media.jobs.ffmpeg import Ffmpeg, default_binary
+from services.media.jobs.transcode import Transcode
+from services.media.storage.tables import jobs
+from services.media.usecases.shelf import Shelf
+from services.media.usecases.transcode import POLICY, Transcodes
+
+QUEUES = (POLICY.queue,)
+
+
+@asynccontextmanager
+async def runner(config: Config, _peers: Peers | None = None) -> AsyncIterator[WorkerParts]:
+    """Yield what Media brings into a worker process; its jobs call no other service."""
+    async with AsyncExitStack() as stack:
+        db = Database(config.database_url)
+        stack.push_async_callback(db.close)
+        redis = connect(config.redis_url)
+        stack.push_async_callback(redis.aclose)
+        shelf = Shelf(db, object_store(config), now, read_s=config.asset_url_s, write_s=config.upload_url_s)
+        transcodes = Transcodes(db, shelf, now)
+        queue = JobQueue(
+            PostgresJobs("media", jobs), {POLICY.kind: POLICY}, RedisSignals(redis), now, on_end=transcodes.on_end
+        )
+        stack.callback(queue.close)
+        ffmpeg = Ffmpeg(config.ffmpeg_binary or default_binary())
+        handlers = {POLICY.kind: Transcode(transcodes, shelf, ffmpeg, config.limits)}
+        heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))
+        stack.push_async_callback(heart.close)
+        jobs_runner = Runner(queue, db, handlers, dispatcher=shelf.dispatcher, heart=heart)
+        yield WorkerParts(
+            name="media",
+            runner=jobs_runner,
+            sweeper=Sweeper(jobs_runner, db, log_kept=timedelta(days=config.job_log_days)),
+            dispatcher=shelf.dispatcher,
+            queues=QUEUES,
+        )
+
+
+def main() -> None:
+    """Run Media's jobs until SIGTERM."""
+    config = load(Config)
+    log.configure("media-worker", config.log_level, config.log_directory)
+    crash.arm(config.crash_points)
+    work(QUEUES, together(lambda: runner(config)), config.redis_url, places=config.worker_concurrency)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The Share server: configuration, database, use cases, servicer, serve."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
+from cadenza.share.v1.share_service_pb2_grpc import add_ShareServiceServicer_to_server
+from services.kit.clock import now
+from services.kit.config import load
+from services.kit.db.engine import Database
+from services.kit.rpc.application import Application, Registered
+from services.kit.rpc.channel import Peers
+from services.kit.rpc.serve import serve
+from services.share.config import Config
+from services.share.rpc import ShareServicer
+from services.share.usecases import Shares
+
+
+@asynccontextmanager
+async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
+    """Yield Share, ready to be served; of the others it calls Composer only."""
+    db = Database(config.database_url)
+    shares = Shares(db, TrackServiceStub(peers.channel("composer")), now)
+    try:
+        yield Application(
+            name="share",
+            services=[
+                Registered(add_ShareServiceServicer_to_server, ShareServicer(shares, config.public_url)),
+            ],
+            pings={"database": db.ping},
+        )
+    finally:
+        await db.close()
+
+
+def main() -> None:
+    """Serve Share until SIGTERM."""
+    asyncio.run(serve(load(Config), build))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""ShareService: the contract of Share over its use cases."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cadenza.share.v1 import share_service_pb2 as pb
+from cadenza.share.v1 import share_service_pb2_grpc as pb_grpc
+from services.kit.rpc.call import ServicerContext, current_call
+from services.kit.rpc.identity import current_user
+from services.share.domain import Share, Shown, State, link
+from services.share.usecases import Shares
+
+# The gateway says with which HTTP method it was asked; a HEAD is nobody listening.
+HTTP_METHOD = "x-http-method"
+
+_STATES = {State.ACTIVE: pb.Share.STATE_ACTIVE, State.REVOKED: pb.Share.STATE_REVOKED}
+
+
+class ShareServicer(pb_grpc.ShareServiceServicer):
+    """Serves shares; people act on their own, anybody may open one."""
+
+    def __init__(self, shares: Shares, public_url: str) -> None:
+        """Serve these shares, whose pages are under the public address."""
+        self._shares = shares
+        self._public_url = public_url
+
+    async def CreateShare(self, request: pb.CreateShareRequest, context: ServicerContext) -> pb.CreateShareResponse:
+        """Share one of the caller's tracks."""
+        share = await self._shares.create(current_user().user_id, request.track_id.lower())
+        message = self._share(share)
+        return pb.CreateShareResponse(share=message, share_code=share.share_code, link_url=message.link_url)
+
+    async def ResolveShare(self, request: pb.ResolveShareRequest, context: ServicerContext) -> pb.ResolveShareResponse:
+        """Return what a share shows."""
+        counted = current_call().metadata.get(HTTP_METHOD, "").upper() != "HEAD"
+        shown = await self._shares.show(request.share_code, counted=counted)
+        return pb.ResolveShareResponse(shared_track=self._shared_track(shown))
+
+    async def ListShares(self, request: pb.ListSharesRequest, context: ServicerContext) -> pb.ListSharesResponse:
+        """Return a page of the caller's shares."""
+        page, more = await self._shares.page(
+            current_user().user_id, page_size=request.page_size, page_token=request.page_token
+        )
+        return pb.ListSharesResponse(shares=[self._share(share) for share in page], next_page_token=more)
+
+    async def RevokeShare(self, request: pb.RevokeShareRequest, context: ServicerContext) -> pb.RevokeShareResponse:
+        """Call one of the caller's shares back."""
+        share = await self._shares.revoke(current_user().user_id, request.share_code)
+        return pb.RevokeShareResponse(share=self._share(share))
+
+    def _share(self, share: Share) -> pb.Share:
+        return pb.Share(
+            share_id=share.share_id,
+            share_code=share.share_code,
+            track_id=share.track_id,
+            state=_STATES[share.state],
+            link_url=link(self._public_url, share.share_code),
+            view_count=share.view_count,
+            create_time=_time(share.create_time),
+            revoke_time=_time(share.revoke_time),
+        )
+
+    def _shared_track(self, shown: Shown) -> pb.SharedTrack:
+        variant = shown.variant
+        return pb.SharedTrack(
+            share_code=shown.share.share_code,
+            title=shown.title,
+            audio_url=variant.audio_url,
+            duration_ms=variant.duration_ms,
+            cover_url=shown.cover_url,
+            style=variant.style,
+            key=variant.key,
+            tempo_bpm=variant.tempo_bpm,
+            lyrics=shown.lyrics,
+            peaks=variant.peaks,
+            link_url=link(self._public_url, shown.share.share_code),
+            chords=variant.chords,
+            create_time=_time(shown.share.create_time),
+        )
+
+
+def _time(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

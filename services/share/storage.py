@@ -1,0 +1,103 @@
+"""The table of shares and its statements; the only place of Share that knows SQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Table, Text, UniqueConstraint, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.kit.db.metadata import id_column, schema_metadata, time_column
+from services.share.domain import Share, State
+
+metadata = schema_metadata("share")
+
+_STATES = ", ".join(f"'{state.value}'" for state in State)
+
+shares = Table(
+    "shares",
+    metadata,
+    id_column("share_id", primary_key=True),
+    Column("share_code", Text, nullable=False, unique=True),
+    id_column("track_id", nullable=False),
+    id_column("user_id", nullable=False),
+    Column("state", Text, nullable=False),
+    Column("view_count", BigInteger, nullable=False, server_default=text("0")),
+    time_column("create_time"),
+    time_column("revoke_time", nullable=True),
+    # The same track keeps its code for its owner, whatever happens to the share.
+    UniqueConstraint("user_id", "track_id"),
+    CheckConstraint(f"state IN ({_STATES})", name="state"),
+    CheckConstraint("(state = 'revoked') = (revoke_time IS NOT NULL)", name="revoke_time"),
+    CheckConstraint("view_count >= 0", name="view_count"),
+)
+Index("ix_shares_user_id_share_id", shares.c.user_id, shares.c.share_id)
+
+
+class CodeTaken(Exception):  # the fact; the caller draws another code
+    """Another share has this code already."""
+
+
+def _share(row: Mapping[Any, Any]) -> Share:
+    """Return the share of a whole row."""
+    return Share(**{**row, "state": State(row["state"])})
+
+
+async def open_share(
+    tx: AsyncConnection, *, share_id: str, share_code: str, track_id: str, user_id: str, at: datetime
+) -> Share:
+    """Return the person's share of the track, valid: the one that was there, or a new one with this code.
+
+    Raises CodeTaken; the transaction is of no use then.
+    """
+    statement = insert(shares).values(
+        share_id=share_id,
+        share_code=share_code,
+        track_id=track_id,
+        user_id=user_id,
+        state=State.ACTIVE.value,
+        create_time=at,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["user_id", "track_id"], set_={"state": State.ACTIVE.value, "revoke_time": None}
+    )
+    try:
+        row = (await tx.execute(statement.returning(shares))).mappings().one()
+    except IntegrityError as error:
+        if "uq_shares_share_code" not in str(error.orig):
+            raise
+        raise CodeTaken from error
+    return _share(row)
+
+
+async def by_code(tx: AsyncConnection, share_code: str) -> Share | None:
+    """Return the share with this code, or None."""
+    row = (await tx.execute(select(shares).where(shares.c.share_code == share_code))).mappings().one_or_none()
+    return _share(row) if row else None
+
+
+async def page(tx: AsyncConnection, user_id: str, *, before: str, count: int) -> Sequence[Share]:
+    """Return up to `count` of the person's shares, newest first, older than `before` unless it is empty."""
+    query = select(shares).where(shares.c.user_id == user_id)
+    if before:
+        # Ids are made in time order, so the id alone is the sort key.
+        query = query.where(shares.c.share_id < before)
+    rows = await tx.execute(query.order_by(shares.c.share_id.desc()).limit(count))
+    return [_share(row) for row in rows.mappings()]
+
+
+async def revoke(tx: AsyncConnection, share_code: str, user_id: str, at: datetime) -> Share | None:
+    """Return the person's share with this code, revoked now or before; None when there is none."""
+    own = (shares.c.share_code == share_code) & (shares.c.user_id == user_id)
+    statement = update(shares).where(own, shares.c.state == State.ACTIVE.value)
+    await tx.execute(statement.values(state=State.REVOKED.value, revoke_time=at))
+    row = (await tx.execute(select(shares).where(own))).mappings().one_or_none()
+    return _share(row) if row else None
+
+
+async def count_view(tx: AsyncConnection, share_id: str) -> None:
+    """Count one opening of the page."""
+    statement = update(shares).where(shares.c.share_id == share_id)
+    await tx.execute(statement.values(view_count=shares.c.view_count + 1))

@@ -1,0 +1,1 @@
+"""The contract of Wallet, translated to its use cases."""

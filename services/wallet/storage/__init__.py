@@ -1,0 +1,1 @@
+"""The ledger in PostgreSQL: the only place of this service with SQL."""

@@ -1,0 +1,1 @@
+"""What Wallet does, one transaction each."""

@@ -1,0 +1,192 @@
+"""A thousand and five thousand watchers of one job: processor time for each event and watcher, and how late it comes.
+
+Ours is the running mesh: events are committed to PostgreSQL, and go through Valkey's wake, the log, the servicer and,
+for browsers, the gateway. The reference writes the same bytes to as many streams and does nothing else.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import update
+
+from services.composer.storage.tables import jobs as tables
+from services.kit.clock import now
+from services.kit.db.engine import Database
+from services.kit.ids import new_id
+from services.kit.jobs.job import Job, Note
+from services.kit.jobs.policy import Policy
+from services.kit.jobs.postgres import PostgresJobs
+from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.signals import RedisSignals
+from services.kit.redis import connect
+from services.mesh.client import Client
+from services.mesh.home import Home
+from services.mesh.up import RunningMesh, running_mesh
+from tests.bench.rounds import Figures, Row, Trial
+from tests.bench.start import fresh_home
+
+# Kind, watchers, events in a round, and a pause long enough for every watcher to have had one before the next.
+CROWDS = (("sse", 1000, 5, 0.5), ("sse", 5000, 2, 2.0), ("grpc", 1000, 5, 2.0), ("grpc", 5000, 2, 8.0))
+_ANSWER_S = 300.0
+_NAMES = {"sse": ("server-sent events", "bare aiohttp"), "grpc": ("gRPC", "bare grpc.aio")}
+_UNLIMITED = {"RATE_USER_PER_MINUTE": "0", "RATE_ADDRESS_PER_MINUTE": "0", "STREAMS_MOST": "10000"}
+
+Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+async def measure(trial: Trial) -> list[Row]:
+    """Return two rows for each kind of stream and size of crowd."""
+    rows: list[Row] = []
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(fresh_home(trial.folder))
+        home = Home(made.root, {**made.environ, **_UNLIMITED})
+        mesh = await stack.enter_async_context(running_mesh(home))
+        client = await stack.enter_async_context(Client(mesh.base_url))
+        await client.login()
+        user_id = str((await client.call("GET", "/api/v1/users/me"))["user"]["user_id"])
+        log = await stack.enter_async_context(_log(mesh, user_id))
+        for kind, count, events, every_s in CROWDS:
+            rows += await _crowd(trial, mesh, log, client.token, crowd=_Crowd(kind, count, events, every_s))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Crowd:
+    """How many watch how, and what is written for them in each round."""
+
+    kind: str
+    count: int
+    events: int
+    every_s: float
+
+
+class _Log:
+    """A job of the watcher's whose log the benchmark writes, without any work behind it."""
+
+    def __init__(self, queue: JobQueue, db: Database, user_id: str) -> None:
+        self._queue = queue
+        self._db = db
+        self._user_id = user_id
+        self.job: Job
+
+    async def begin(self) -> Job:
+        """Return a new job."""
+        async with self._db.transaction() as tx:
+            self.job = await self._queue.create(tx, kind="bench", user_id=self._user_id, subject_id=new_id(), params={})
+            # Pending for longer than the benchmark lasts, so that no sweeper asks what became of it.
+            later = now() + timedelta(hours=2)
+            await tx.execute(update(tables.jobs).where(tables.jobs.c.job_id == self.job.job_id).values(run_after=later))
+        return self.job
+
+    async def write(self) -> None:
+        """Write one line."""
+        async with self._db.transaction() as tx:
+            note = Note("line")
+            await self._queue.rows.change(tx, self.job.job_id, now(), note=note, step="bench")
+        await self._queue.signals.wake(self.job.job_id)
+
+
+@asynccontextmanager
+async def _log(mesh: RunningMesh, user_id: str) -> AsyncIterator[_Log]:
+    db, redis = Database(mesh.environment["DATABASE_URL"]), connect(mesh.environment["REDIS_URL"])
+    policies = {"bench": Policy(kind="bench", queue="bench", waiting_s=7200.0)}
+    queue = JobQueue(PostgresJobs("composer", tables), policies, RedisSignals(redis), now)
+    # The connection that wakes are published over is there before the first event.
+    await redis.ping()
+    try:
+        yield _Log(queue, db, user_id)
+    finally:
+        queue.close()
+        await redis.aclose()
+        await db.close()
+
+
+async def _crowd(trial: Trial, mesh: RunningMesh, log: _Log, token: str, *, crowd: "_Crowd") -> list[Row]:
+    """Open both crowds, let them stand beside each other, and measure them in turn."""
+    kind, count, events, every_s = crowd.kind, crowd.count, crowd.events, crowd.every_s
+    job = await log.begin()
+    port = mesh.home.ports.gateway if kind == "sse" else mesh.home.ports.edge
+    asked = {"kind": kind, "count": count, "host": "127.0.0.1", "token": token, "job_id": job.job_id}
+    late: dict[str, list[float]] = {"ours": [], "reference": []}
+    async with _process("bare") as bare, _process("watchers") as ours_heard, _process("watchers") as bare_heard:
+        served = await bare({"kind": kind})
+        await ours_heard({**asked, "port": port, "path": f"/api/v1/jobs/{job.job_id}/events"})
+        await bare_heard({**asked, "port": served["port"], "path": "/events"})
+        process = psutil.Process(mesh.pids["mesh"])
+
+        async def ours() -> Figures:
+            used = process.cpu_times()
+            for _ in range(events):
+                await log.write()
+                await asyncio.sleep(every_s)
+            answer = await ours_heard({"events": events * count})
+            after = process.cpu_times()
+            late["ours"] += answer["late_ms"]
+            return {"us": (after.user + after.system - used.user - used.system) / events / count * 1e6}
+
+        async def reference() -> Figures:
+            answer = await bare({"events": events, "every_s": every_s})
+            late["reference"] += (await bare_heard({"events": events * count}))["late_ms"]
+            return {"us": answer["cpu_s"] / events / count * 1e6}
+
+        series = await trial.in_turn(ours, reference)
+    name, against = _NAMES[kind]
+    who = f"{count:,} watchers, {name}"
+    return [
+        Row(
+            "watchers",
+            f"{who}: processor time per event and watcher",
+            "µs",
+            against,
+            series.ours["us"],
+            series.reference["us"],
+        ),
+        Row(
+            "watchers",
+            f"{who}: written to heard",
+            "ms",
+            against,
+            tuple(late["ours"]),
+            tuple(late["reference"]),
+            share=0.99,
+        ),
+    ]
+
+
+@asynccontextmanager
+async def _process(role: str) -> AsyncIterator[Ask]:
+    """Run one end of a crowd; yields the way to give it a command and hear its answer."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.crowd", role),
+        cwd=Path(__file__).parents[2],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=64 * 1024 * 1024,
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+
+    async def ask(command: dict[str, Any]) -> dict[str, Any]:
+        stdin.write(json.dumps(command).encode() + b"\n")
+        async with asyncio.timeout(_ANSWER_S):
+            line = await stdout.readline()
+        if not line:
+            raise RuntimeError(f"the {role} of the benchmark died")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    try:
+        yield ask
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

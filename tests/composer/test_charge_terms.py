@@ -1,0 +1,106 @@
+"""The terms of Wallet as Composer meets them: dates of holds, refusals, quoted prices."""
+
+from datetime import timedelta
+
+import grpc.aio
+import pytest
+from sqlalchemy import func, select, text
+
+from cadenza.composer.v1 import job_service_pb2 as job_pb
+from cadenza.composer.v1 import track_service_pb2 as pb
+from services.composer.storage.tables import jobs
+from services.kit.clock import now
+from services.kit.ids import new_id
+from services.kit.jobs.states import State
+from services.kit.rpc.errors import from_rpc
+from services.wallet.domain.credit import Price
+from services.wallet.domain.quota import Plan, Quota
+from services.wallet.usecases.admin import Administration
+from services.wallet.usecases.credit import Credits
+from tests.composer.studio import Studio
+
+
+async def _expired(studio: Studio, job_id: str) -> None:
+    """Let the hold of a job expire as if its date had passed long ago."""
+    async with studio.db.transaction() as tx:
+        await tx.execute(text("ALTER TABLE wallet.holds DISABLE TRIGGER guarded"))
+        await tx.execute(
+            text("UPDATE wallet.holds SET expire_time = now() - interval '1 s' WHERE hold_id = CAST(:id AS uuid)"),
+            {"id": job_id},
+        )
+        await tx.execute(text("ALTER TABLE wallet.holds ENABLE TRIGGER guarded"))
+    await Credits(studio.db, now, signup_grant_credits=100).expire(hold_id=job_id)
+
+
+@pytest.mark.parametrize("ending", ["completed", "cancelled"])
+async def test_an_end_that_comes_after_the_expiry_is_told_once(studio: Studio, ending: str) -> None:
+    """When the hold has expired, the job's last message is done at its first try and what went back stays back."""
+    answer = await studio.create()
+    await _expired(studio, answer.job_id)
+    if ending == "completed":
+        assert (await studio.finish(answer.job_id)).state is State.COMPLETED
+    else:
+        request = job_pb.CancelJobRequest(job_id=answer.job_id)
+        await studio.jobs().CancelJob(request, metadata=studio.metadata())
+        await studio.charge.dispatcher.drain()
+    async with studio.db.transaction() as tx:
+        rows = (await tx.execute(select(jobs.outbox).where(jobs.outbox.c.key == answer.job_id))).all()
+    assert [(row.attempt, row.last_error, row.done_time is None) for row in rows] == [(1, "", False)]
+    assert await studio.balance() == (100, 0)
+
+
+async def test_a_hold_outlives_the_longest_life_of_its_job(studio: Studio) -> None:
+    """The date of the hold lies days behind the time at which the job must have ended, however late it is taken up."""
+    answer = await studio.create()
+    job = await studio.job(answer.job_id)
+    policy = studio.queue.policies[job.kind]
+    longest = timedelta(seconds=policy.waiting_s + policy.deadline_s)
+    async with studio.db.transaction() as tx:
+        query = text("SELECT expire_time FROM wallet.holds WHERE hold_id = CAST(:id AS uuid)")
+        until_time = (await tx.execute(query, {"id": job.job_id})).scalar_one()
+    assert until_time >= job.create_time + longest + timedelta(days=3)
+
+
+@pytest.mark.parametrize("why", ["CREDITS_HELD", "QUOTA_EXCEEDED", "WALLET_FROZEN"])
+async def test_every_refusal_of_wallet_leaves_nothing(studio: Studio, why: str) -> None:
+    """Held by other jobs, over the quota and frozen each come through with their reason; no track or job is left."""
+    admin = Administration(studio.db, now)
+    credits_ = Credits(studio.db, now, signup_grant_credits=100)
+    if why == "CREDITS_HELD":
+        for _ in range(5):
+            await credits_.hold(request_id=new_id(), user_id=studio.user_id, price_kind="music")
+    elif why == "QUOTA_EXCEEDED":
+        await admin.set_plan("boss", request_id=new_id(), user_id=studio.user_id, plan=Plan.BASIC, reason="test")
+        quota = Quota(Plan.BASIC, "music", 0)
+        await admin.set_quota("boss", request_id=new_id(), quota=quota, reason="test")
+    else:
+        await admin.freeze("boss", request_id=new_id(), user_id=studio.user_id, reason="test")
+    before = await studio.balance()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await studio.create(request_id="refused")
+    assert from_rpc(refused.value).reason == why
+    assert await studio.rows() == (0, 0)
+    assert await studio.balance() == before
+    async with studio.db.transaction() as tx:
+        waiting = select(func.count()).select_from(jobs.outbox).where(jobs.outbox.c.done_time.is_(None))
+        assert await tx.scalar(waiting) == 1  # a release, in case an earlier call of the same job is still on its way
+
+
+async def test_a_song_costs_what_was_quoted(studio: Studio) -> None:
+    """After a price change the quoted version still buys a song, also when it is taken up later; others do not."""
+    admin = Administration(studio.db, now)
+    for amount in (21, 20):
+        price = Price("music", amount)
+        await admin.set_price("boss", request_id=new_id(), price=price, reason="test")
+    asset_id = await studio.asset()
+    request = pb.CreateTrackRequest(asset_id=asset_id, price_version=2)
+    answer = await studio.tracks().CreateTrack(request, metadata=studio.metadata())
+    assert answer.track.cost_credits == 21
+    assert (await studio.track(answer.track_id)).cost_credits == 21
+    request.price_version = 9
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await studio.tracks().CreateTrack(request, metadata=studio.metadata())
+    assert from_rpc(refused.value).reason == "PRICE_CHANGED"
+    assert await studio.balance() == (79, 21)
+    assert (await studio.finish(answer.job_id)).state is State.COMPLETED
+    assert await studio.balance() == (79, 0)

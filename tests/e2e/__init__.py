@@ -1,0 +1,1 @@
+"""User stories, told over the addresses that people use."""

@@ -1,0 +1,111 @@
+"""One mesh for all stories, one hum, and one song that most of them look at."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from services.mesh.home import Home
+from services.mesh.hum import SAMPLE_RATE, SAMPLE_SEED, SAMPLE_TEMPO_BPM, SAMPLE_TUNE, synthesize_hum
+from services.mesh.postgres import Postgres
+from services.mesh.up import RunningMesh, running_mesh
+from tests.e2e import aio_stubs  # noqa: F401  # before anybody imports the typed client
+from tests.e2e.people import Event, Person, Song, until
+from tests.e2e.sounds import wav
+
+# Values that a developer's own environment may hold must not reach the mesh under test.
+FREE = {
+    "GATEWAY_PORT": "0",
+    "EDGE_PORT": "0",
+    "WORKERS": "1",
+    "MESH_PROCESSES": "1",
+    "METRICS_PORT": "0",
+    "DATABASE_URL": "",
+    "REDIS_URL": "",
+    "S3_ENDPOINT_URL": "",
+    "PUBLIC_URL": "",
+}
+Arrive = Callable[[], Awaitable[Person]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the stories the time that a song takes on a busy machine."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(400))
+
+
+def home_at(root: Path, **settings: str) -> Home:
+    """Return a home with free ports and one worker, whatever the environment says."""
+    return Home(root, {**Home(root).environ, **FREE, **settings})
+
+
+@pytest.fixture(scope="session")
+def homes() -> Iterator[Callable[[str], Path]]:
+    """Return a maker of folders for homes, which go at the end with their servers' data."""
+    directory = Path(tempfile.mkdtemp(prefix="cadenza-e2e-", dir="/var/tmp"))
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        made.append(directory / name)
+        return made[-1]
+
+    yield make
+    for root in made:
+        Postgres(root / "postgres").remove()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def mesh(homes: Callable[[str], Path]) -> AsyncIterator[RunningMesh]:
+    """The running mesh that all stories share; it must be as it was when a story ends."""
+    async with running_mesh(home_at(homes("shared"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def take() -> bytes:
+    """The first phrase of the bundled sample as a WAV file: nine seconds with a clear tune."""
+    return wav(synthesize_hum(SAMPLE_TUNE[:15], SAMPLE_TEMPO_BPM, seed=SAMPLE_SEED), SAMPLE_RATE)
+
+
+@pytest.fixture(scope="session")
+def hum(take: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same take as a file."""
+    path = tmp_path_factory.mktemp("hum") / "hum.wav"
+    path.write_bytes(take)
+    return path
+
+
+@pytest.fixture
+async def arrive(mesh: RunningMesh) -> AsyncIterator[Arrive]:
+    """A maker of new people at the shared mesh."""
+    async with AsyncExitStack() as stack:
+
+        async def newcomer() -> Person:
+            return await (await stack.enter_async_context(Person(mesh.base_url))).arrive()
+
+        yield newcomer
+
+
+@pytest.fixture(scope="session")
+async def singer(mesh: RunningMesh) -> AsyncIterator[Person]:
+    """The person who owns the finished song."""
+    async with Person(mesh.base_url) as person:
+        yield await person.arrive()
+
+
+@pytest.fixture(scope="session")
+async def song(singer: Person, hum: Path) -> Song:
+    """A finished song; its events were read live over a connection that broke off after the third."""
+    asset = await singer.ready_asset(hum)
+    created = await singer.order(asset["asset_id"])
+    path = f"/api/v1/jobs/{created['job_id']}/events"
+    events: list[Event] = await singer.stream(path, most=3)
+    events += await singer.stream(path, after=events[-1].number)
+    track = (await singer.call("GET", f"/api/v1/tracks/{created['track_id']}"))["track"]
+    await until(singer.credits, lambda found: found == (80, 0))
+    return Song(asset, created, track, events)

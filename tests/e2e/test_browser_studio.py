@@ -1,0 +1,300 @@
+"""The pages in a real browser at a real mesh: from the microphone to a song that others hear."""
+
+import json
+import re
+import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
+
+from services.mesh.up import RunningMesh
+from tests.e2e.chromium import NoChromiumError, find_chromium, singing_browser
+
+SONG_MS = 240_000
+STEP_MS = 60_000
+ENGLISH = {"locale": "en-GB", "viewport": {"width": 1200, "height": 900}}
+# The address of a sound as it is when its hour is over: refused.
+SPOILED = "sound => { sound.src = sound.src.replace(/sig=.*/, 'sig=over'); sound.play().catch(() => {}) }"
+PHONE = {"locale": "zh-CN", "viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+async def browser(hum: Path) -> AsyncIterator[Browser]:
+    """A browser whose microphone hears the hum."""
+    try:
+        executable = find_chromium()
+    except NoChromiumError as reason:
+        pytest.skip(str(reason))
+    async with singing_browser(executable, hum) as running:
+        yield running
+
+
+class Watched:
+    """What went wrong in a page, and where it went."""
+
+    def __init__(self, page: Page, base_url: str) -> None:
+        self.problems: list[str] = []
+        self.strangers: list[str] = []
+        host = urlsplit(base_url).netloc
+        page.on("console", lambda each: self._note(each.text) if each.type == "error" else None)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", lambda each: self._look(each.url, host))
+
+    def _note(self, text: str) -> None:
+        # Browsers call an upload that was refused, or an address that has ended, an error too.
+        if not re.search("status of (415|403)", text):
+            self.problems.append(text)
+
+    def _look(self, url: str, host: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.netloc != host:
+            self.strangers.append(url)
+
+
+@pytest.fixture
+async def open_page(browser: Browser, mesh: RunningMesh) -> AsyncIterator[Open]:
+    """Open pages as new visitors; at the end none had an error and none asked anybody else for anything."""
+    watched: list[Watched] = []
+    async with AsyncExitStack() as stack:
+
+        async def open_one(path: str, **settings: Any) -> Page:
+            context: BrowserContext = await browser.new_context(
+                permissions=["microphone"], base_url=mesh.base_url, **(settings or ENGLISH)
+            )
+            stack.push_async_callback(context.close)
+            page = await context.new_page()
+            page.set_default_timeout(STEP_MS)
+            watched.append(Watched(page, mesh.base_url))
+            await page.goto(path)
+            return page
+
+        yield open_one
+    assert [each.problems for each in watched if each.problems] == []
+    assert [each.strangers for each in watched if each.strangers] == []
+
+
+@pytest.fixture
+def silence(tmp_path: Path) -> Path:
+    """Three seconds of nothing as a WAV file."""
+    path = tmp_path / "silence.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(2 * 3 * 16_000))
+    return path
+
+
+async def _bring(page: Page, sound: Path) -> None:
+    """Choose a file, hear it shown, use it, and wait until it can be made into a song."""
+    await page.set_input_files("#file", sound)
+    await page.click("#take-use")
+    await expect(page.locator("#make")).to_be_enabled(timeout=STEP_MS)
+
+
+async def _playing(page: Page, selector: str) -> None:
+    """Wait until the sound inside the element really moves."""
+    await page.wait_for_function(
+        "selector => { const sound = document.querySelector(selector + ' audio');"
+        " return sound && !sound.paused && sound.currentTime > 0.3 }",
+        arg=selector,
+    )
+
+
+async def test_hum_to_shared_song(open_page: Open) -> None:
+    """A person hums, survives a broken stream and a reload, hears both versions, chooses, shares; a friend hears it."""
+    page: Page = await open_page("/")
+    await expect(page.locator("#purse")).to_have_text("100 credits")
+    await expect(page.locator("#price")).to_have_text("20 credits. You have 100.")
+    await page.click("#record")
+    await expect(page.locator("#clock")).to_have_text("0:09", timeout=STEP_MS)
+    await page.click("#record")
+    await page.click("#take-player .play")
+    await _playing(page, "#take-player")
+    await page.click("#take-use")
+    await page.check('input[name="style"][value="folk"]')
+    await page.fill('input[name="title"]', "<img src=x onerror=alert(1)> 晨曲")
+    await page.select_option('select[name="duration_s"]', "30")
+
+    resumed: list[str] = []
+
+    async def break_off(route: Route) -> None:
+        # The first connection ends after one event, without the event `end`.
+        event = {"state": "queued", "step": "", "step_progress_percent": 0, "progress_percent": 0, "final": False}
+        data = json.dumps({"sequence": 1, "job": None, "event": event})
+        body = f"id: 1\nevent: change\ndata: {data}\n\n"
+        if resumed:
+            resumed.append(route.request.headers.get("last-event-id", ""))
+            await route.continue_()
+        else:
+            resumed.append("")
+            await route.fulfill(status=200, content_type="text/event-stream", body=body)
+
+    await page.route("**/api/v1/jobs/*/events", break_off)
+    await expect(page.locator("#make")).to_be_enabled(timeout=STEP_MS)
+    await page.click("#make")
+    await expect(page.locator('#stages [aria-current="step"]')).to_be_visible(timeout=STEP_MS)
+    assert resumed[:2] == ["", "1"]
+    await page.unroute_all(behavior="ignoreErrors")
+
+    await page.reload()
+    await expect(page.locator("#song")).to_be_visible(timeout=SONG_MS)
+    await expect(page.locator("#purse")).to_have_text("80 credits")
+    assert "<img" not in await page.inner_html("#song-head")
+    for label in ("a", "b"):
+        await page.click(f".variant.{label} .play")
+        await _playing(page, f".variant.{label}")
+    assert await page.eval_on_selector_all("audio", "all => all.filter(each => !each.paused).length") == 1
+
+    await page.eval_on_selector(".variant.b audio", SPOILED)
+    await _playing(page, ".variant.b")
+
+    await page.click(".variant.a [aria-pressed]")
+    await expect(page.locator(".variant.a")).to_have_class(re.compile("chosen"))
+    save = await page.request.get(str(await page.get_attribute(".variant.a a[download]", "href")))
+    assert save.headers["content-disposition"].startswith("attachment")
+    await page.click("#share")
+    await expect(page.locator("#share-link")).to_have_value(re.compile("/s/"))
+    link = await page.input_value("#share-link")
+    assert len(await page.query_selector_all("#tracks li")) == 1
+
+    friend: Page = await open_page(link, **PHONE)
+    assert "晨曲" in await friend.inner_text("h1")
+    await friend.focus("audio")
+    await friend.keyboard.press("Space")
+    await _playing(friend, "main")
+    await friend.eval_on_selector("audio", SPOILED)
+    await _playing(friend, "main")
+    assert await friend.eval_on_selector(".cover", "picture => picture.naturalWidth") == 800
+    assert await _overflow(friend) == 0
+
+    plain: Page = await open_page("about:blank", java_script_enabled=False)
+    async with plain.expect_response(lambda answer: "/_objects/" in answer.url and ".mp3" in answer.url) as sound:
+        await plain.goto(link)
+    assert (await sound.value).status in {200, 206}
+
+
+async def test_cancel_gives_the_credits_back(open_page: Open, hum: Path) -> None:
+    """A song that is cancelled says so, and the price is back in the purse."""
+    page: Page = await open_page("/")
+    await _bring(page, hum)
+    await page.click("#make")
+    await expect(page.locator("#purse")).to_have_text("80 credits")
+    await page.click("#cancel")
+
+    await expect(page.locator("#failed-head")).to_have_text("Cancelled", timeout=STEP_MS)
+    await expect(page.locator("#failed-credits")).to_have_text("Your 20 credits are back.")
+    await expect(page.locator("#purse")).to_have_text("100 credits")
+
+
+async def test_words_are_written_into_the_box(open_page: Open) -> None:
+    """Asked for words, the page shows two versions with tags, takes one into its box, and the purse has paid ten."""
+    page: Page = await open_page("/")
+    await expect(page.locator("#purse")).to_have_text("100 credits")
+    await page.click("#words > summary")
+    await expect(page.locator("#words-write")).to_be_disabled()
+    await page.fill("#words-theme", "my blue <b>bicycle</b>")
+    await page.press("#words-theme", "Enter")
+
+    await expect(page.locator(".written")).to_have_count(2)
+    assert "<b>" not in await page.inner_html("#words-versions")
+    await expect(page.locator("#purse")).to_have_text("90 credits")
+    await page.click(".written.b button")
+    taken = await page.input_value("#lyrics")
+    assert taken == await page.locator(".written.b .sheet").evaluate("sheet => sheet.textContent")
+    assert "bicycle" in taken
+    assert "[chorus]" in taken
+    assert await page.input_value("#title")
+    assert await _overflow(page) == 0
+
+
+async def test_failure_says_what_to_do(open_page: Open, silence: Path) -> None:
+    """A take without a tune costs nothing, and the page says in the reader's language what to do about it."""
+    page: Page = await open_page("/", **PHONE)
+    await _bring(page, silence)
+    await page.click("#make")
+
+    await expect(page.locator("#failed-words")).to_contain_text("录音几乎没有声音", timeout=SONG_MS)
+    await expect(page.locator("#failed-credits")).to_have_text("20 积分已退回。")
+    await expect(page.locator("#purse")).to_have_text("100 积分")
+    await page.click("#failed-again")
+    await expect(page.locator("#make")).to_be_enabled()
+
+
+async def test_a_refused_file_is_explained(open_page: Open, tmp_path: Path) -> None:
+    """A file that is no sound is refused with a sentence, and another one can be chosen at once."""
+    page: Page = await open_page("/")
+    text = tmp_path / "song.mp3"
+    text.write_text("these are words and no sound " * 40)
+    await page.set_input_files("#file", text)
+    await page.click("#take-use")
+
+    await expect(page.locator("#alert")).to_contain_text("This is not sound of a known format")
+    await expect(page.locator("#file")).to_be_enabled()
+
+
+async def test_language_and_theme_change_in_place(open_page: Open, hum: Path) -> None:
+    """Changing the language keeps a take that is not sent yet, words everything anew, and both choices last."""
+    page: Page = await open_page("/")
+    await page.set_input_files("#file", hum)
+    await expect(page.locator("#take-listen")).to_be_visible()
+    await page.click("#language")
+
+    await expect(page.locator("#take-use")).to_have_text("就用这一段")
+    await expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    await expect(page.locator("#take-listen")).to_be_visible()
+    await page.click("#theme")
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    await expect(page.locator("h1")).to_have_text("哼一段旋律，听成一首歌")
+
+
+@pytest.mark.parametrize("settings", [ENGLISH, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("path", ["/", "/api/docs", "/s/unknown"])
+async def test_everything_has_a_name_and_fits(
+    browser: Browser, mesh: RunningMesh, path: str, settings: dict[str, Any]
+) -> None:
+    """Every control can be called by a name and reached with the keyboard, and nothing is wider than the screen."""
+    context = await browser.new_context(base_url=mesh.base_url, **settings)
+    page = await context.new_page()
+    await page.goto(path)
+    await page.wait_for_load_state("networkidle")
+    nameless = await page.evaluate(
+        """() => [...document.querySelectorAll("a[href], button, input, select, textarea, [role=slider]")]
+            .filter(each => each.checkVisibility() && !(each.getAttribute("aria-label") || each.textContent.trim()
+                || each.labels?.length)).map(each => each.outerHTML)"""
+    )
+    await page.keyboard.press("Tab")
+    first = await page.evaluate("document.activeElement.className")
+
+    assert nameless == []
+    assert first == "skip"
+    assert await _overflow(page) == 0
+    await context.close()
+
+
+async def test_docs_lists_every_route(open_page: Open) -> None:
+    """The page of the API lists each route of the document and opens to its fields and a command."""
+    page: Page = await open_page("/api/docs")
+    await expect(page.locator(".route").first).to_be_visible()
+    document = await (await page.request.get("/api/docs/openapi.json")).json()
+    routes = sum(len(verbs) for verbs in document["paths"].values())
+
+    assert await page.locator(".route").count() == routes
+    await page.fill("#find", "post /api/v1/tracks starts")
+    await page.click(".route:visible > summary")
+    await expect(page.locator(".route:visible pre")).to_contain_text("curl -sS -X POST")
+    await expect(page.locator(".route:visible tbody").first).to_contain_text("Idempotency-Key")
+
+
+async def _overflow(page: Page) -> int:
+    """Return by how many pixels the page is wider than the screen."""
+    wide: int = await page.evaluate("Math.max(document.documentElement.scrollWidth - innerWidth, 0)")
+    return wide

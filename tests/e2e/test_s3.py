@@ -1,0 +1,129 @@
+"""The same mesh on an S3 server: uploads, songs and addresses go there, and it may die while a song is made."""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from services.mesh.process import free_port
+from services.mesh.up import RunningMesh, running_mesh
+from tests.e2e import sounds
+from tests.e2e.conftest import home_at
+from tests.e2e.people import Person, until
+from tests.e2e.split import KEYS, has_rclone, objects_at
+
+pytestmark = pytest.mark.timeout(500)
+
+
+class Buckets:
+    """The S3 server: one folder and one port through all its lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._running = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Take connections soon."""
+        self._running.enter_context(objects_at(self.folder, self.port))
+
+    def kill(self) -> None:
+        """SIGKILL it; the folder stays."""
+        self._running.close()
+
+    def keys(self) -> list[str]:
+        """Return the keys of all objects."""
+        return [str(each.relative_to(self.folder)) for each in self.folder.rglob("*") if each.is_file()]
+
+
+@pytest.fixture(scope="module")
+def buckets(homes: Callable[[str], Path]) -> Iterator[Buckets]:
+    """The S3 server, running."""
+    if has_rclone() is None:
+        pytest.skip("rclone is not installed on this platform")
+    server = Buckets(homes("buckets"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+async def on_s3(homes: Callable[[str], Path], buckets: Buckets) -> AsyncIterator[RunningMesh]:
+    """A mesh whose objects are on that server."""
+    url = f"http://127.0.0.1:{buckets.port}"
+    settings = {"S3_ENDPOINT_URL": url, "S3_ACCESS_KEY": KEYS[0], "S3_SECRET_KEY": KEYS[1], "S3_BUCKET": "cadenza"}
+    async with running_mesh(home_at(homes("s3"), **settings)) as running:
+        yield running
+
+
+@pytest.fixture
+async def person(on_s3: RunningMesh) -> AsyncIterator[Person]:
+    """Somebody new there."""
+    async with Person(on_s3.base_url) as newcomer:
+        yield await newcomer.arrive()
+
+
+async def test_a_song_through_s3_and_a_dead_server(
+    on_s3: RunningMesh, buckets: Buckets, person: Person, hum: Path
+) -> None:
+    """Upload, song and addresses live on S3; the server is killed before the take is read, and the song still comes."""
+    asset = await person.ready_asset(hum)
+    buckets.kill()
+    created = await person.order(asset["asset_id"])
+
+    async def states() -> list[str]:
+        log = await person.call("GET", f"/api/v1/jobs/{created['job_id']}/log?page_size=100")
+        return [each["state"] for each in log["events"]]
+
+    await until(states, lambda found: found.count("queued") == 2)
+    unwell = await person.ask("GET", "/health")
+    buckets.start()
+    job = await person.finished(created["job_id"])
+    track = (await person.call("GET", f"/api/v1/tracks/{created['track_id']}"))["track"]
+    await until(person.credits, lambda found: found == (80, 0))
+    url = track["variants"][0]["audio_url"]
+    async with Person(on_s3.base_url) as bearer_of_the_address:
+        whole = await bearer_of_the_address.ask("GET", url)
+        part = await bearer_of_the_address.ask("GET", url, headers={"Range": "bytes=100-199"})
+        forged = await bearer_of_the_address.ask("GET", url.replace("X-Amz-Expires=3600", "X-Amz-Expires=3601"))
+
+    assert job["state"] == "completed", job
+    assert unwell.status == 503
+    assert urlsplit(url).netloc == f"127.0.0.1:{buckets.port}"
+    assert (whole.status, whole.headers["Content-Type"], whole.raw[:3]) == (200, "audio/mpeg", b"ID3")
+    assert part.raw == whole.raw[100:200]
+    assert forged.status == 403
+    assert not await asyncio.to_thread(on_s3.home.objects.joinpath("cadenza").exists)
+    assert len(await asyncio.to_thread(buckets.keys)) >= 4
+
+
+async def test_a_presigned_upload_goes_past_us(buckets: Buckets, person: Person, take: bytes) -> None:
+    """The signed address is one of the S3 server: the file goes there, a wrong type does not, and it becomes ready."""
+    wish = {"filename": "hum.wav", "content_type": "audio/wav", "size_bytes": len(take)}
+    signed = await person.call("POST", "/api/v1/assets/audio/presign", wish)
+    url, mine = signed["upload_url"], signed["headers"]
+    async with Person(person.base_url) as bearer_of_the_address:
+        wrong = {**mine, "Content-Type": "text/html"}
+        refused = await bearer_of_the_address.ask("PUT", url, data=io.BytesIO(take), headers=wrong)
+        put = await bearer_of_the_address.ask("PUT", url, data=io.BytesIO(take), headers=mine)
+    await person.call("POST", f"/api/v1/assets/{signed['asset_id']}/complete", {})
+
+    assert urlsplit(url).netloc == f"127.0.0.1:{buckets.port}"
+    assert (refused.status, put.status) == (403, 200)
+    assert (await person.settled_asset(signed["asset_id"]))["state"] == "ready"
+
+
+async def test_a_refused_file_leaves_nothing_there(buckets: Buckets, person: Person) -> None:
+    """A text under the name of a sound leaves no object in the bucket."""
+    before = await asyncio.to_thread(buckets.keys)
+    answer = await person.send(sounds.text(), "a.mp3", "audio/mpeg")
+
+    async def keys() -> list[str]:
+        return await asyncio.to_thread(buckets.keys)
+
+    assert answer.refusal == (415, 30002, "UPLOAD_FORMAT_INVALID")
+    await until(keys, lambda found: set(found) <= set(before))

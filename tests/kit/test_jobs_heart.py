@@ -1,0 +1,82 @@
+"""The heart in its own thread, and what it does about a job that hangs its process."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.kit.db.engine import Database
+from services.kit.jobs import heart as heart_module
+from services.kit.jobs.heart import Rhythm, ThreadHeart
+from services.kit.jobs.run import JobRun
+from services.kit.jobs.states import State
+from tests.kit.tiny_service import TinyService, on_end, until
+
+LONG_OVER = timedelta(seconds=11)
+RHYTHM = Rhythm(timedelta(seconds=6), 0.05)
+
+
+@asynccontextmanager
+async def late_run(tiny: TinyService, tiny_database_url: str, left: list[int]) -> AsyncIterator[JobRun]:
+    """Keep a run whose deadline is long over under a heart that notes with which code it would leave the process."""
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    run = JobRun(replace(job, deadline_time=tiny.clock() - LONG_OVER), tiny.queue, tiny.db, on_end)
+    heart = ThreadHeart(lambda: Database(tiny_database_url, pool_size=1, max_overflow=1), left.append)
+    beating = heart.start(run, tiny.queue, RHYTHM)
+    try:
+        yield run
+    finally:
+        beating.cancel()
+        await heart.close()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a loop be called hung after half a second."""
+    monkeypatch.setattr(heart_module, "_LOOP_ANSWERS_S", 0.5)
+
+
+async def test_a_hung_process_is_ended(tiny: TinyService, tiny_database_url: str) -> None:
+    """When the event loop of the work does not answer long after the deadline, the process leaves with its own code."""
+    left: list[int] = []
+    async with late_run(tiny, tiny_database_url, left):
+        patience = time.monotonic() + 30
+        while not left and time.monotonic() < patience:
+            # Nothing of this loop goes on meanwhile: the job has hung its process.
+            time.sleep(0.05)  # noqa: ASYNC251
+    assert left == [70]
+
+
+async def test_a_process_that_answers_stays(tiny: TinyService, tiny_database_url: str) -> None:
+    """When the loop answers, its own runner ends the late job, and the process goes on."""
+    left: list[int] = []
+    async with late_run(tiny, tiny_database_url, left) as run:
+        seen = time.monotonic() + 1.5
+
+        async def a_while_later() -> bool:
+            return time.monotonic() > seen
+
+        await until(a_while_later)
+        assert (await tiny.job(run.job.job_id)).state is State.RUNNING
+    assert left == []
+
+
+async def test_a_finished_run_is_no_hung_one(tiny: TinyService, tiny_database_url: str) -> None:
+    """A job that has just ended late leaves the process alone, even if its loop is busy at that moment."""
+    left: list[int] = []
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    run = JobRun(replace(job, deadline_time=tiny.clock() - LONG_OVER), tiny.queue, tiny.db, on_end)
+    run.finished = True
+    heart = ThreadHeart(lambda: Database(tiny_database_url, pool_size=1, max_overflow=1), left.append)
+    beating = heart.start(run, tiny.queue, RHYTHM)
+    time.sleep(1.5)  # noqa: ASYNC251  # as above
+    beating.cancel()
+    await heart.close()
+    assert left == []

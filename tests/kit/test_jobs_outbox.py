@@ -1,0 +1,140 @@
+"""Messages written with a row arrive, however often their receiver fails at first."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from services.kit.ids import new_id
+from services.kit.jobs.outbox import Dispatcher
+from tests.conftest import SettableClock
+from tests.kit.tiny_service import TinyService, store, tables
+
+Payload = dict[str, Any]
+
+
+async def write(tiny: TinyService, topic: str = "hold", key: str | None = None, **payload: Any) -> None:
+    """Write one message in a transaction of its own."""
+    async with tiny.db.transaction() as tx:
+        await store.outbox.put(tx, topic, payload, key=key)
+
+
+async def undone(tiny: TinyService) -> int:
+    """Return how many messages wait."""
+    query = select(func.count()).select_from(tables.outbox).where(tables.outbox.c.done_time.is_(None))
+    async with tiny.db.transaction() as tx:
+        return int((await tx.execute(query)).scalar_one())
+
+
+async def test_a_message_is_repeated_until_it_is_taken(tiny: TinyService, clock: SettableClock) -> None:
+    """A receiver that fails twice gets the message a third time, after pauses, and never again."""
+    got: list[Payload] = []
+
+    async def fails_twice(payload: Payload) -> None:
+        got.append(payload)
+        if len(got) < 3:
+            raise ConnectionError("wallet is away")
+
+    dispatcher = Dispatcher(tiny.db, store.outbox, {"hold": fails_twice}, clock)
+    await write(tiny, amount=12)
+    delivered = []
+    for _ in range(4):
+        delivered.append(await dispatcher.drain())
+        delivered.append(await dispatcher.drain())
+        clock.advance(2)
+    assert got == [{"amount": 12}] * 3
+    assert delivered == [0, 0, 0, 0, 1, 0, 0, 0]
+    assert await undone(tiny) == 0
+
+
+async def test_many_dispatchers_deliver_each_message_once(tiny: TinyService, clock: SettableClock) -> None:
+    """Thirty messages and four dispatchers at once make thirty deliveries."""
+    got: list[int] = []
+
+    async def take(payload: Payload) -> None:
+        got.append(payload["number"])
+        await asyncio.sleep(0.01)
+
+    for number in range(30):
+        await write(tiny, number=number)
+    dispatchers = [Dispatcher(tiny.db, store.outbox, {"hold": take}, clock) for _ in range(4)]
+    delivered = await asyncio.gather(*(dispatcher.drain() for dispatcher in dispatchers))
+    assert sorted(got) == list(range(30))
+    assert sum(delivered) == 30
+
+
+async def test_a_dispatcher_that_died_is_replaced_and_cannot_mark_late(tiny: TinyService, clock: SettableClock) -> None:
+    """A claim that was never answered runs out; the late answer of its first holder marks nothing."""
+    dispatcher = Dispatcher(tiny.db, store.outbox, {"hold": _ignore}, clock)
+    await write(tiny)
+    (lost,) = await dispatcher._claim()
+    assert await dispatcher.drain() == 0
+    clock.advance(31)
+    (taken_over,) = await dispatcher._claim()
+    assert not await dispatcher._deliver(lost)
+    assert await undone(tiny) == 1
+    assert await dispatcher._deliver(taken_over)
+    assert await undone(tiny) == 0
+
+
+async def test_the_same_key_is_written_once(tiny: TinyService) -> None:
+    """A message whose key was written before is dropped, under another topic it is not."""
+    key = new_id()
+    await write(tiny, key=key)
+    await write(tiny, key=key)
+    await write(tiny, topic="other", key=key)
+    assert await undone(tiny) == 2
+
+
+async def test_a_rolled_back_message_is_never_sent(tiny: TinyService) -> None:
+    """What its transaction did not commit was never written."""
+
+    async def write_and_fail() -> None:
+        async with tiny.db.transaction() as tx:
+            await store.outbox.put(tx, "hold", {})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await write_and_fail()
+    assert await undone(tiny) == 0
+
+
+async def test_topics_without_a_handler_are_left_to_others(tiny: TinyService, clock: SettableClock) -> None:
+    """A dispatcher takes only what it can handle."""
+    await write(tiny, topic="other")
+    assert await Dispatcher(tiny.db, store.outbox, {"hold": _ignore}, clock).drain() == 0
+    assert await Dispatcher(tiny.db, store.outbox, {"other": _ignore}, clock).drain() == 1
+
+
+async def test_a_kick_makes_the_loop_look_at_once(tiny: TinyService, clock: SettableClock) -> None:
+    """The running loop delivers what is written after it went to sleep."""
+    taken = asyncio.Event()
+
+    async def take(_payload: Payload) -> None:
+        taken.set()
+
+    dispatcher = Dispatcher(tiny.db, store.outbox, {"hold": take}, clock)
+    loop = asyncio.create_task(dispatcher.run())
+    await write(tiny)
+    dispatcher.kick()
+    async with asyncio.timeout(10):
+        await taken.wait()
+    loop.cancel()
+    await asyncio.wait({loop})
+
+
+async def test_old_deliveries_are_purged_and_waiting_messages_are_not(tiny: TinyService, clock: SettableClock) -> None:
+    """A week after its delivery a message is gone; one that was never taken stays."""
+    dispatcher = Dispatcher(tiny.db, store.outbox, {"hold": _ignore}, clock)
+    await write(tiny)
+    await dispatcher.drain()
+    await write(tiny, topic="other")
+    assert await dispatcher.purge() == 0
+    clock.advance(8 * 86400)
+    assert await dispatcher.purge() == 1
+    assert await undone(tiny) == 1
+
+
+async def _ignore(_payload: Payload) -> None:
+    """Take any message."""

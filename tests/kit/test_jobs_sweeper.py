@@ -1,0 +1,148 @@
+"""Jobs that nobody looks after: dead workers, lost pointers, forgotten submissions, used-up time."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from services.kit.ids import new_id
+from services.kit.jobs.job import Job
+from services.kit.jobs.runner import JobRun
+from services.kit.jobs.states import State
+from services.kit.jobs.sweeper import Sweeper
+from tests.conftest import SettableClock
+from tests.kit.tiny_service import TinyService
+
+
+async def abandoned(tiny: TinyService, **params: object) -> Job:
+    """Return a job whose worker took it and died."""
+    job = await tiny.submit(**params)  # type: ignore[arg-type]
+    taken = await tiny.runner()._acquire(job.job_id)
+    assert taken is not None
+    return taken
+
+
+async def pointers(redis: Redis, tiny: TinyService) -> list[str]:
+    """Return what waits in RQ's queue."""
+    return [str(each) for each in await redis.lrange(f"rq:queue:{tiny.queue_name}", 0, -1)]
+
+
+async def test_a_dead_workers_job_is_queued_and_pushed(tiny: TinyService, clock: SettableClock, redis: Redis) -> None:
+    """A job with an expired lease is back in the queue, keeps its attempt, and has a new pointer."""
+    job = await abandoned(tiny)
+    sweeper = Sweeper(tiny.queue, tiny.db)
+    assert await sweeper.sweep() == 0
+    clock.advance(7)
+    assert await sweeper.sweep() == 1
+    back = await tiny.job(job.job_id)
+    assert (back.state, back.attempt) == (State.QUEUED, 1)
+    assert await pointers(redis, tiny) == [f"tiny-{job.job_id}-1"]
+
+
+async def test_a_job_that_kills_its_workers_is_failed(tiny: TinyService, clock: SettableClock) -> None:
+    """After three dead workers a job is quarantined as a dead letter, and its hook has run."""
+    job = await tiny.submit()
+    sweeper = Sweeper(tiny.queue, tiny.db)
+    for _ in range(3):
+        assert await tiny.runner()._acquire(job.job_id) is not None
+        clock.advance(7)
+        await sweeper.sweep()
+    failed = await tiny.job(job.job_id)
+    assert (failed.state, failed.kills, failed.error_reason) == (State.FAILED, 3, "JOB_QUARANTINED")
+    assert failed.quarantined
+    assert failed.dead_time == clock()
+    assert await tiny.messages(job.job_id) == ["failed"]
+
+
+async def test_a_cancelled_job_of_a_dead_worker_is_cancelled(tiny: TinyService, clock: SettableClock) -> None:
+    """A cancellation that the worker did not live to see is carried out."""
+    job = await abandoned(tiny)
+    await tiny.cancel(job.job_id)
+    clock.advance(7)
+    await Sweeper(tiny.queue, tiny.db).sweep()
+    assert (await tiny.job(job.job_id)).state is State.CANCELLED
+
+
+async def test_two_sweepers_at_once_do_everything_once(tiny: TinyService, clock: SettableClock) -> None:
+    """Four sweepers over twenty abandoned jobs write one event for each."""
+    jobs = [await abandoned(tiny) for _ in range(20)]
+    clock.advance(7)
+    moved = await asyncio.gather(*(Sweeper(tiny.queue, tiny.db)._end_or_requeue() for _ in range(4)))
+    assert sum(moved) == 20
+    for job in jobs:
+        events = await tiny.events(job.job_id)
+        assert [event.sequence for event in events] == [1, 2, 3, 4]
+        assert events[-1].message == "its worker is gone"
+
+
+async def test_a_lost_pointer_is_pushed_again(tiny: TinyService, clock: SettableClock, redis: Redis) -> None:
+    """A queued job that Redis has forgotten gets its pointer back; one that waits there gets no second."""
+    job = await tiny.submit()
+    await tiny.queue.push(job)
+    sweeper = Sweeper(tiny.queue, tiny.db)
+    clock.advance(4)
+    await sweeper.sweep()
+    assert len(await pointers(redis, tiny)) == 1
+    await redis.delete(f"rq:queue:{tiny.queue_name}")
+    await sweeper.sweep()
+    assert await pointers(redis, tiny) == []
+    clock.advance(4)
+    await sweeper.sweep()
+    assert len(await pointers(redis, tiny)) == 1
+
+
+async def test_a_retry_is_pushed_when_its_pause_is_over(tiny: TinyService, clock: SettableClock, redis: Redis) -> None:
+    """A failed attempt's job stays out of RQ until it is due."""
+
+    async def fails(_run: JobRun) -> None:
+        raise ConnectionError
+
+    job = await tiny.submit()
+    await tiny.runner(fails).run(job.job_id)
+    sweeper = Sweeper(tiny.queue, tiny.db)
+    assert await sweeper.sweep() == 0
+    clock.advance(3.5)
+    assert await sweeper.sweep() == 1
+    assert await pointers(redis, tiny) == [f"tiny-{job.job_id}-1"]
+
+
+async def test_a_forgotten_submission_is_asked_about(tiny: TinyService, clock: SettableClock) -> None:
+    """A job that stays pending is put before its service after ten seconds, once per ten seconds."""
+    asked: list[str] = []
+
+    async def on_pending(job: Job) -> None:
+        asked.append(job.job_id)
+        raise ConnectionError("wallet is away")
+
+    async with tiny.db.transaction() as tx:
+        job = await tiny.queue.create(tx, kind="count", user_id=new_id(), subject_id="", params={})
+    sweeper = Sweeper(tiny.queue, tiny.db, on_pending)
+    await sweeper.sweep()
+    assert asked == []
+    for _ in range(2):
+        clock.advance(10.5)
+        await asyncio.gather(sweeper.sweep(), sweeper.sweep())
+    assert asked == [job.job_id] * 2
+
+
+async def test_waiting_has_an_end(tiny: TinyService, clock: SettableClock) -> None:
+    """A job that no worker starts within its waiting time is failed with the deadline's reason."""
+    job = await tiny.submit()
+    clock.advance(3601)
+    await Sweeper(tiny.queue, tiny.db).sweep()
+    failed = await tiny.job(job.job_id)
+    assert (failed.state, failed.error_reason) == (State.FAILED, "JOB_DEADLINE_EXCEEDED")
+
+
+async def test_one_job_that_cannot_be_ended_stops_no_other(tiny: TinyService, clock: SettableClock) -> None:
+    """A hook that raises for one job leaves that job and lets the next be swept."""
+    poisoned, other = await tiny.submit(), await tiny.submit()
+
+    async def hook(_tx: object, job: Job) -> None:
+        if job.job_id == poisoned.job_id:
+            raise RuntimeError
+
+    tiny.queue.on_end = hook
+    clock.advance(3601)
+    await Sweeper(tiny.queue, tiny.db).sweep()
+    states = [(await tiny.job(job.job_id)).state for job in (poisoned, other)]
+    assert states == [State.QUEUED, State.FAILED]

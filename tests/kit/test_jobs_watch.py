@@ -1,0 +1,158 @@
+"""Watching a job: the whole state first, every event once, to the end, with and without Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+
+from services.kit.errors import ParamInvalid, Unavailable
+from services.kit.ids import new_id
+from services.kit.jobs.errors import JobNotFound
+from services.kit.jobs.job import Job, JobEvent
+from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.signals import RedisSignals
+from services.kit.jobs.states import State
+from services.kit.jobs.wakes import Wakes
+from services.kit.jobs.watch import watch
+from services.kit.redis import connect
+from tests.kit.tiny_service import TinyService, store, tables, until
+
+Seen = list[tuple[Job | None, JobEvent]]
+
+
+async def collect(stream: AsyncIterator[tuple[Job | None, JobEvent]]) -> Seen:
+    """Return everything a watcher gets, to the end."""
+    async with asyncio.timeout(30):
+        return [each async for each in stream]
+
+
+async def test_a_watcher_sees_the_snapshot_and_every_event(tiny: TinyService) -> None:
+    """Watching from the start gives the job, then its log without gaps, then ends with the final event."""
+    job = await tiny.submit(pause_s=0.6)
+    stream = watch(tiny.queue, tiny.db, job.job_id, 0)
+    snapshot, first = await anext(stream)
+    watching = asyncio.create_task(collect(stream))
+    await tiny.runner().run(job.job_id)
+    rest = await watching
+    assert snapshot is not None
+    assert (snapshot.state, first.sequence, first.final) == (State.QUEUED, 0, False)
+    # Where the job stood is told only to a reader that was there while it waited.
+    assert tuple(replace(event, place=None) for _, event in rest) == await tiny.events(job.job_id)
+    assert rest[-1][1].final
+
+
+@pytest.mark.parametrize("after", [1, 3])
+async def test_a_watcher_that_returns_misses_and_repeats_nothing(tiny: TinyService, after: int) -> None:
+    """Resuming behind a number gives exactly the events after it, also when the job is finished."""
+    job = await tiny.submit()
+    await tiny.runner().run(job.job_id)
+    (snapshot, first), *rest = await collect(watch(tiny.queue, tiny.db, job.job_id, after))
+    assert snapshot is not None
+    assert snapshot.state is State.COMPLETED
+    assert (first.sequence, first.final) == (after, False)
+    assert tuple(event for _, event in rest) == (await tiny.events(job.job_id))[after:]
+
+
+async def test_a_watcher_that_saw_everything_gets_the_end_at_once(tiny: TinyService) -> None:
+    """Resuming behind the last event gives the finished job, marked as final."""
+    job = await tiny.submit()
+    await tiny.runner().run(job.job_id)
+    done = await tiny.job(job.job_id)
+    (only,) = await collect(watch(tiny.queue, tiny.db, job.job_id, done.last_sequence))
+    assert only[0] == done
+    assert only[1].final
+
+
+@pytest.mark.parametrize("after", [-1, 3, 10**9])
+async def test_a_number_the_log_has_not_reached_is_refused(tiny: TinyService, after: int) -> None:
+    """A watcher cannot wait for a place that the log may never reach."""
+    job = await tiny.submit()
+    with pytest.raises(ParamInvalid):
+        await collect(watch(tiny.queue, tiny.db, job.job_id, after))
+
+
+async def test_an_unknown_job_is_not_found(tiny: TinyService) -> None:
+    """Watching nothing raises at once."""
+    with pytest.raises(JobNotFound):
+        await collect(watch(tiny.queue, tiny.db, new_id(), 0))
+
+
+async def test_a_deleted_job_ends_its_watchers(tiny: TinyService) -> None:
+    """A watcher of a job that goes away is told, and does not wait for ever."""
+    job = await tiny.submit()
+    watching = asyncio.create_task(collect(watch(tiny.queue, tiny.db, job.job_id, 2)))
+    await asyncio.sleep(0.1)
+    async with tiny.db.transaction() as tx:
+        await tx.execute(tables.jobs.delete().where(tables.jobs.c.job_id == job.job_id))
+    with pytest.raises(JobNotFound):
+        await watching
+
+
+async def test_watching_works_without_redis(tiny: TinyService) -> None:
+    """With Redis away the log is polled and nothing is missing."""
+    nowhere = connect("redis://127.0.0.1:1/0")
+    queue = JobQueue(store, tiny.queue.policies, RedisSignals(nowhere), tiny.clock)
+    job = await tiny.submit(pause_s=0.3)
+    watching = asyncio.create_task(collect(watch(queue, tiny.db, job.job_id, 0)))
+    await tiny.runner().run(job.job_id)
+    events = tuple(event for _, event in (await watching)[1:])
+    assert events == await tiny.events(job.job_id)
+    queue.close()
+    await nowhere.aclose()
+
+
+async def test_many_watchers_share_one_subscription(tiny: TinyService, redis: Redis) -> None:
+    """Twenty listeners of three jobs cost one connection and each hears its own job only."""
+    wakes = Wakes(redis)
+    ids = [new_id() for _ in range(3)]
+
+    async def subscribers(expected: list[int]) -> bool:
+        found = await redis.pubsub_numsub(*(f"job:{each}" for each in ids))
+        return [count for _, count in found] == expected
+
+    assert await subscribers([0, 0, 0])
+    async with asyncio.timeout(20), wakes.listen(ids[0]) as first, wakes.listen(ids[0]), wakes.listen(ids[1]) as other:
+        await until(lambda: subscribers([1, 1, 0]))
+        first.clear()
+        other.clear()
+        await wakes.wake(ids[0])
+        await first.wait()
+        assert not other.is_set()
+    assert wakes._reader is None
+
+
+async def test_the_number_of_watchers_is_bounded(redis: Redis) -> None:
+    """A process refuses watchers above its bound and takes new ones when others have left."""
+    wakes = Wakes(redis, most_listeners=1)
+    async with wakes.listen("a"):
+        with pytest.raises(Unavailable):
+            async with wakes.listen("b"):
+                pass
+    async with wakes.listen("b"):
+        pass
+
+
+class _Closing:
+    """A subscription whose connection the reader is just closing."""
+
+    async def subscribe(self, _channel: str) -> None:
+        """Stumble as redis-py does."""
+        message = "'NoneType' object has no attribute 'writelines'"
+        raise AttributeError(message)
+
+    unsubscribe = subscribe
+
+
+async def test_a_subscription_that_is_just_closing_costs_no_watcher(redis: Redis) -> None:
+    """A watcher that comes while the connection of the one before is closed still hears the next wake."""
+    wakes = Wakes(redis)
+    wakes._pubsub = _Closing()
+    job_id = new_id()
+    async with wakes.listen(job_id) as woken, asyncio.timeout(10):
+        while not woken.is_set():
+            await wakes.wake(job_id)
+            await asyncio.sleep(0.05)
+
+    assert woken.is_set()

@@ -1,0 +1,1 @@
+"""The mesh under torture: real processes, real kills, and a check of every promise after each round."""
