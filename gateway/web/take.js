@@ -21,7 +21,9 @@ export class Take {
     $("take-again").addEventListener("click", () => this.reset());
     $("take-other").addEventListener("click", () => this.reset());
     this.acceptDrops($("drop"));
-    if (!canRecord()) $("record").disabled = true;
+    $("record").disabled = !canRecord();
+    // The page's texts may come later than a quick hand: what was chosen before anybody listened is still there.
+    this.choose($("file").files[0]);
   }
 
   words() {

@@ -33,8 +33,8 @@ BENCHMARKS = {
     "song": Benchmark(song.measure, 1, 600),
     "start": Benchmark(start.measure, 1, 900),
     "story": Benchmark(story.measure, 1, 1800),
-    "wallet": Benchmark(wallet.measure, 2, 300),
-    "jobs": Benchmark(jobs.measure, 1, 900),
+    "wallet": Benchmark(wallet.measure, 3, 300),
+    "jobs": Benchmark(jobs.measure, 2, 900),
     "recovery": Benchmark(recovery.measure, 1, 900),
     "watchers": Benchmark(watchers.measure, 4, 1800),
 }

@@ -1,17 +1,21 @@
-"""The two worker processes of the benchmarks of jobs: `python -m tests.bench.job_workers ours|rq DATABASE REDIS`.
+"""The worker processes of the benchmarks of jobs: `python -m tests.bench.job_workers ours|rq|procrastinate DB REDIS`.
 
-A job of either does nothing but say when it began and in which process; a long one is only done in its second attempt.
+A job of any does nothing but say when it began and in which process; a long one is only done in its second attempt.
 Ours has the leases, heartbeats and sweeps of every service.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from procrastinate import App, PsycopgConnector
+from procrastinate.tasks import Task
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from rq import Queue, SimpleWorker, get_current_job
@@ -36,7 +40,7 @@ from services.kit.redis import connect
 from services.wallet.usecases.credit import Credits
 
 STARTED = "bench:started"
-QUEUE, RQ_QUEUE = "bench", "bench-rq"
+QUEUE, RQ_QUEUE, PROCRASTINATE_QUEUE = "bench", "bench-rq", "bench-procrastinate"
 FREE, CHARGED, LONG = "free", "charged", "long"
 PRICE_KIND = "lyrics"
 _SETTLE = "bench.settle"
@@ -106,11 +110,45 @@ def rq_queue(client: SyncRedis) -> Queue:
     return Queue(RQ_QUEUE, connection=client, serializer=JSONSerializer)
 
 
+@dataclass(frozen=True)
+class ProcrastinateTasks:
+    """An app of procrastinate and its only task."""
+
+    app: App
+    empty: Task[..., Any, Any]
+
+
+def procrastinate_tasks(database_url: str, redis: Redis) -> ProcrastinateTasks:
+    """Return an app that is still closed; its tables lie in the schema `public`."""
+    app = App(connector=PsycopgConnector(conninfo=database_url))
+
+    @app.task(name="bench.empty", queue=PROCRASTINATE_QUEUE)
+    async def empty(job_id: str) -> None:
+        await redis.rpush(STARTED, _start(job_id))
+
+    return ProcrastinateTasks(app, empty)
+
+
+async def _procrastinate_worker(database_url: str, redis_url: str) -> None:
+    # It warns of an app that is made in the main module: its tasks would be named after that, had ours no name.
+    logging.getLogger("procrastinate").setLevel(logging.ERROR)
+    redis = connect(redis_url)
+    tasks = procrastinate_tasks(database_url, redis)
+    try:
+        async with tasks.app.open_async():
+            await tasks.app.run_worker_async(queues=[PROCRASTINATE_QUEUE], concurrency=1)
+    finally:
+        await redis.aclose()
+
+
 def main() -> None:
     """Be a worker until SIGTERM."""
     role, database_url, redis_url = sys.argv[1:]
     if role == "ours":
         work((QUEUE,), together(lambda: _parts(database_url, redis_url)), redis_url)
+        return
+    if role == "procrastinate":
+        asyncio.run(_procrastinate_worker(database_url, redis_url))
         return
     client = SyncRedis.from_url(redis_url)
     SimpleWorker([rq_queue(client)], connection=client, serializer=JSONSerializer).work(logging_level="WARNING")

@@ -1,7 +1,8 @@
 """Holds with their settlements: many accounts and one hot account, against pgbench running the same statement.
 
 Both sides use a server of their own that flushes every commit to the disk, the same function in it and the same number
-of connections. pgbench is C and waits for each answer; ours is the whole use case with its queue.
+of connections. pgbench is C and waits for each answer; ours is the whole use case with its queue, and in a second row
+the whole call: another process asks Wallet over gRPC with mutual TLS.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cadenza.wallet.v1 import credit_service_pb2 as pb
 from services.kit.clock import now
 from services.kit.db.engine import Database
 from services.kit.db.migrate import upgrade
@@ -23,11 +26,16 @@ from services.wallet.domain.credit import Operation, TransferKind, fingerprint
 from services.wallet.storage.perform import Write, perform
 from services.wallet.usecases.credit import Credits
 from tests.bench.rounds import Figures, Row, Side, Trial, median
+from tests.bench.wallet_process import wallet_process
+
+if TYPE_CHECKING:
+    from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceAsyncStub
 
 ACCOUNTS = 1_000
 CONNECTIONS = 4
 CALLERS = 64
 SECONDS = 3
+_CALL_S = 30.0
 _FORTUNE = 10**12
 _GRANTS_AT_ONCE = 100
 _PAIRS = re.compile(r"number of transactions actually processed: (\d+)")
@@ -65,10 +73,13 @@ async def measure(trial: Trial) -> list[Row]:
         credits_ = Credits(db, now, signup_grant_credits=1)
         script = trial.folder / "pair.sql"
         script.write_text(_SCRIPT)
-        many = await trial.in_turn(_ours(credits_, ACCOUNTS), _pgbench(url, script, ACCOUNTS))
-        hot = await trial.in_turn(_ours(credits_, 1), _pgbench(url, script, 1))
+        many = await trial.in_turn(_ours(_used(credits_), ACCOUNTS), _pgbench(url, script, ACCOUNTS))
+        hot = await trial.in_turn(_ours(_used(credits_), 1), _pgbench(url, script, 1))
+        async with wallet_process(trial.folder, url) as stub:
+            called = await trial.in_turn(_ours(_called(stub), ACCOUNTS), _pgbench(url, script, ACCOUNTS))
     return [
         _row("hold and settle, 1,000 accounts", many.ours["ms"], many.reference["ms"]),
+        _row("the same as two calls by gRPC with mutual TLS", called.ours["ms"], called.reference["ms"]),
         _row("hold and settle, one hot account", hot.ours["ms"], hot.reference["ms"]),
     ]
 
@@ -123,8 +134,33 @@ def _grant(user_id: str) -> Write:
     )
 
 
-def _ours(credits_: Credits, accounts: int) -> Side:
-    """Return the side of the use case: callers that each wait for their own answers."""
+Pair = Callable[[str, str], Awaitable[None]]
+"""Holds for a job of a person and settles it."""
+
+
+def _used(credits_: Credits) -> Pair:
+    """Return the pair as the use case does it."""
+
+    async def pair(job: str, user_id: str) -> None:
+        await credits_.hold(request_id=job, user_id=user_id, price_kind="lyrics")
+        await credits_.settle(request_id="s" + job, hold_id=job, amount=None)
+
+    return pair
+
+
+def _called(stub: "CreditServiceAsyncStub") -> Pair:
+    """Return the pair as another service calls for it."""
+
+    async def pair(job: str, user_id: str) -> None:
+        hold = pb.HoldRequest(request_id=job, user_id=user_id, price_kind="lyrics")
+        await stub.Hold(hold, timeout=_CALL_S)
+        await stub.Settle(pb.SettleRequest(request_id="s" + job, hold_id=job), timeout=_CALL_S)
+
+    return pair
+
+
+def _ours(pair: Pair, accounts: int) -> Side:
+    """Return our side: callers that each wait for their own answers."""
 
     async def side() -> Figures:
         people = cycle(range(1, accounts + 1))
@@ -134,9 +170,7 @@ def _ours(credits_: Credits, accounts: int) -> Side:
         async def call() -> None:
             nonlocal pairs
             while time.monotonic() < until:
-                job = new_id()
-                await credits_.hold(request_id=job, user_id=person(next(people)), price_kind="lyrics")
-                await credits_.settle(request_id="s" + job, hold_id=job, amount=None)
+                await pair(new_id(), person(next(people)))
                 pairs += 1
 
         await asyncio.gather(*(call() for _ in range(CALLERS)))

@@ -1,5 +1,6 @@
 """The pages in a real browser at a real mesh: from the microphone to a song that others hear."""
 
+import asyncio
 import json
 import re
 import wave
@@ -226,6 +227,25 @@ async def test_failure_says_what_to_do(open_page: Open, silence: Path) -> None:
     await expect(page.locator("#purse")).to_have_text("100 积分")
     await page.click("#failed-again")
     await expect(page.locator("#make")).to_be_enabled()
+
+
+async def test_a_file_chosen_before_the_page_is_ready_is_not_lost(open_page: Open, hum: Path) -> None:
+    """On a slow line the texts come late: recording waits for them, and a file that was chosen meanwhile is shown."""
+    page: Page = await open_page("/")
+    ready = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await ready.wait()
+        await route.continue_()
+
+    await page.route("**/text/*.json", late)
+    await page.reload()
+    await expect(page.locator("#record")).to_be_disabled()
+    await page.set_input_files("#file", hum)
+    ready.set()
+
+    await expect(page.locator("#take-use")).to_be_visible()
+    await expect(page.locator("#record")).to_be_enabled()
 
 
 async def test_a_refused_file_is_explained(open_page: Open, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.kit.errors import ParamInvalid, Unavailable
 from services.kit.ids import new_id
@@ -132,6 +134,38 @@ async def test_the_number_of_watchers_is_bounded(redis: Redis) -> None:
                 pass
     async with wakes.listen("b"):
         pass
+
+
+class _Failing:
+    """A server that answers no publish until it is well."""
+
+    def __init__(self) -> None:
+        self.well, self.tries = False, 0
+
+    async def publish(self, _channel: str, _message: bytes) -> None:
+        """Count the try."""
+        self.tries += 1
+        if not self.well:
+            raise RedisConnectionError
+
+
+async def test_one_failed_wake_silences_for_a_moment_and_many_for_longer() -> None:
+    """One publish that came too late costs a tenth of a second of wakes; a server that is away is tried ever rarer."""
+    server, at = _Failing(), [0.0]
+    wakes = Wakes(cast("Redis", server), seconds=lambda: at[0])
+
+    async def tried(at_s: float) -> bool:
+        before, at[0] = server.tries, at_s
+        await wakes.wake("a")
+        return server.tries > before
+
+    assert [await tried(at_s) for at_s in (0.0, 0.09, 0.11)] == [True, False, True]
+    assert [await tried(at_s) for at_s in (0.3, 0.32, 0.7, 0.73)] == [False, True, False, True]
+    assert [await tried(at_s) for at_s in (100.0, 101.5, 102.1, 104.0, 104.2)] == [True, False, True, False, True]
+    server.well = True
+    assert [await tried(at_s) for at_s in (200.0, 200.0, 200.0)] == [True] * 3
+    server.well = False
+    assert [await tried(at_s) for at_s in (300.0, 300.09, 300.11)] == [True, False, True]
 
 
 class _Closing:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,8 @@ from services.kit.errors import Unavailable
 _log = logging.getLogger(__name__)
 
 _PUBLISH_TIMEOUT_S = 0.5
+# A publish that came too late may only mean a busy process: the first rest is short, each further one twice as long.
+_FIRST_REST_S = 0.1
 _REST_S = 2.0
 _READ_S = 1.0
 _FAULTS = (RedisError, OSError)
@@ -29,9 +31,17 @@ _FAULTS = (RedisError, OSError)
 class Wakes:
     """Publishes and hears wakes for one process."""
 
-    def __init__(self, redis: Redis, *, topic: str = "job", most_listeners: int = 10_000) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        topic: str = "job",
+        most_listeners: int = 10_000,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Use the client for short commands and for one lasting subscription while somebody listens."""
         self._redis = redis
+        self._seconds = seconds
         self._topic = topic
         self._most = most_listeners
         self._ears: dict[str, set[asyncio.Event]] = {}
@@ -39,17 +49,20 @@ class Wakes:
         self._pubsub: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._silent_until = 0.0
+        self._rest_s = _FIRST_REST_S
 
     async def wake(self, watched_id: str) -> None:
         """Tell every listener of that id, in any process, or give up within half a second."""
-        if time.monotonic() < self._silent_until:
+        if self._seconds() < self._silent_until:
             return
         try:
             async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
                 await self._redis.publish(self._channel(watched_id), b"")
+            self._rest_s = _FIRST_REST_S
         except _FAULTS as error:
             # Not one slow try per event: while Redis is away its readers poll anyway.
-            self._silent_until = time.monotonic() + _REST_S
+            self._silent_until = self._seconds() + self._rest_s
+            self._rest_s = min(2 * self._rest_s, _REST_S)
             _log.warning("no wakes for a while, redis does not answer: %r", error)
 
     @asynccontextmanager
