@@ -11,32 +11,32 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from services.kit.db.engine import Database
 from services.kit.db.outage import is_outage, through_outage
 from services.kit.db.prepared import Prepared
+from services.kit.ids import new_id
 from services.mesh.postgres import Postgres
 
 SIZE = 2
 _WHO = "SELECT pg_backend_pid()"
-_OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'prepared'"
+_OURS = "SELECT pid FROM pg_stat_activity WHERE application_name = current_setting('application_name')"
 
 
 @pytest.fixture
 async def prepared(empty_database_url: str) -> AsyncIterator[Prepared]:
     """Yield a pool of two connections that is impatient after a fifth of a second."""
-    options = {"dsn": empty_database_url, "server_settings": {"application_name": "prepared"}}
+    options = {"dsn": empty_database_url, "server_settings": {"application_name": new_id()}}
     pool = Prepared(options, size=SIZE, wait_s=0.2)
     yield pool
     await pool.close()
 
 
-async def _connections(prepared: Prepared) -> int:
-    """Return how many connections the server sees, this question's own included."""
-    (row,) = await prepared.fetch(_OURS)
-    return int(row[0])
+async def _backends(prepared: Prepared) -> list[int]:
+    """Return the backends of this pool as the server sees them, this question's own included."""
+    return [row[0] for row in await prepared.fetch(_OURS)]
 
 
 async def test_statements_in_turn_share_one_connection(prepared: Prepared) -> None:
     """Under little load the other connections stay closed."""
     assert len({(await prepared.fetch(_WHO))[0][0] for _ in range(5)}) == 1
-    assert await _connections(prepared) == 1
+    assert len(await _backends(prepared)) == 1
 
 
 async def test_a_statement_commits_by_itself(prepared: Prepared) -> None:
@@ -92,14 +92,12 @@ async def test_a_connection_that_died_at_rest_is_replaced(prepared: Prepared, em
 
 async def test_a_statement_whose_backend_is_ended_fails_alone(prepared: Prepared, empty_database_url: str) -> None:
     """Who was in the middle is told that the connection is lost; the next one gets another."""
-    slow = asyncio.create_task(prepared.fetch("SELECT pg_backend_pid(), pg_sleep(30)"))
+    (backend,) = await _backends(prepared)
+    slow = asyncio.create_task(prepared.fetch("SELECT pg_sleep(30)"))
     await asyncio.sleep(0.1)
     other = await asyncpg.connect(empty_database_url)
-    ended = await other.fetch(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prepared'"
-    )
+    await other.execute("SELECT pg_terminate_backend($1)", backend)
     await other.close()
-    assert len(ended) == 1
     with pytest.raises(asyncpg.PostgresConnectionError) as lost:
         await slow
     assert is_outage(lost.value)
