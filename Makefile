@@ -35,8 +35,8 @@ gen: .venv/dev.stamp ## generate gen/ from proto/, and .env.example from the set
 	@$(BIN)/python -m tests.contract.generate
 	@$(BIN)/python -m tests.contract.settings
 
-mutate: .venv/dev.stamp ## mutants of the code of money and leases, and who notices them (MOST=10 of each module, MODULE=services.wallet.domain.credit)
-	@$(BIN)/python -m tests.mutate $(if $(MODULE),--module $(MODULE)) $(if $(MOST),--most $(MOST))
+mutate: .venv/dev.stamp ## mutants of the code of money and leases, and who notices them (MOST=10 of each module, MODULE=services.wallet.domain.credit, README=1 for the table)
+	@$(BIN)/python -m tests.mutate $(if $(MODULE),--module $(MODULE)) $(if $(MOST),--most $(MOST)) $(if $(README),--readme)
 
 simulate: .venv/dev.stamp ## seeds of the simulated mesh (SEEDS=1000 FIRST=0, README=1 for its table; SEED=7 tells one; BUG=lease-ignored)
 	@$(BIN)/python -m tests.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0)) $(if $(BUG),--bug $(BUG)) $(if $(README),--readme)

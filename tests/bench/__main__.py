@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.bench import call, codec, jobs, recovery, song, start, story, transcode, wallet, watchers
-from tests.bench.report import MarksMissing, check_marks, markdown, screen, this_machine, write_json, write_section
+from tests.bench.report import SECTION, markdown, screen, this_machine, write_json
 from tests.bench.rounds import LEAST_ROUNDS, Row, Trial
+from tests.readme import README, MarksMissing, check_marks, write_section
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,14 +44,14 @@ BENCHMARKS = {
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--only", type=click.Choice(sorted(BENCHMARKS)), multiple=True, help="Only this one; README stays.")
 @click.option("--rounds", type=click.IntRange(min=LEAST_ROUNDS), default=LEAST_ROUNDS, show_default=True)
-@click.option("--readme", type=click.Path(dir_okay=False, path_type=Path), default=ROOT / "README.md")
+@click.option("--readme", type=click.Path(dir_okay=False, path_type=Path), default=README)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=ROOT / "out" / "bench.json")
 def main(only: tuple[str, ...], rounds: int, readme: Path, out: Path) -> None:
     """Measure everything against its reference and write the table into README."""
     console = Console()
     if not only:
         try:
-            check_marks(readme)
+            check_marks(readme, SECTION)
         except MarksMissing as error:
             raise click.ClickException(str(error)) from error
     machine = this_machine(rounds=rounds)
@@ -58,7 +59,7 @@ def main(only: tuple[str, ...], rounds: int, readme: Path, out: Path) -> None:
     console.print(screen(rows, machine))
     write_json(out, rows, machine)
     if not only:
-        write_section(readme, markdown(rows, machine))
+        write_section(readme, SECTION, markdown(rows, machine))
         console.print(f"written into {readme} and {out}")
 
 

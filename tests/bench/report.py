@@ -1,4 +1,4 @@
-"""The rows as a table for people: on the screen, in README between its two marks, and as JSON with every value."""
+"""The rows as a table for people, on the screen and in README, and as JSON with every value."""
 
 import json
 import math
@@ -14,17 +14,12 @@ from rich.table import Table
 from services.kit.clock import now
 from tests.bench.rounds import MEDIAN, Row
 
-BEGIN = "<!-- bench:begin -->"
-END = "<!-- bench:end -->"
+SECTION = "bench"
 LEGEND = (
     "Ratio is ours divided by the reference, which was measured in the same run and in turn; below 1 we need less. "
     "Values are medians unless a row says p99; in brackets the ratios of the luckiest and the unluckiest round."
 )
 _COLUMNS = ("", "figure", "ours", "reference", "ratio", "limit", "remarks")
-
-
-class MarksMissing(Exception):
-    """The file has no place for the table; the text says what to add."""
 
 
 @dataclass(frozen=True)
@@ -81,33 +76,11 @@ def screen(rows: Sequence[Row], machine: Machine) -> Table:
     return table
 
 
-def check_marks(path: Path) -> None:
-    """Raise MarksMissing unless the file holds each mark once and in order."""
-    _split(path)
-
-
-def write_section(path: Path, text: str) -> None:
-    """Put the text between the marks of the file instead of what was there; raises MarksMissing."""
-    before, after = _split(path)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(f"{before}{BEGIN}\n{text.strip()}\n{END}{after}", encoding="utf-8")
-    unfinished.replace(path)
-
-
 def write_json(path: Path, rows: Sequence[Row], machine: Machine) -> None:
     """Write every single value, so that others can draw their own conclusions."""
     document = {"machine": asdict(machine), "rows": [_record(row) for row in rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _split(path: Path) -> tuple[str, str]:
-    """Return what stands before and behind the section."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
-        raise MarksMissing(f"{path} must hold the line {BEGIN} and after it the line {END}, each once.")
-    before, _, rest = text.partition(BEGIN)
-    return before, rest.partition(END)[2]
 
 
 def _record(row: Row) -> dict[str, object]:

@@ -12,20 +12,13 @@ from click.testing import CliRunner
 from tests.bench import __main__ as command
 from tests.bench.child import TASKS
 from tests.bench.children import ChildFailed, run_child
-from tests.bench.report import (
-    BEGIN,
-    END,
-    Machine,
-    MarksMissing,
-    check_marks,
-    markdown,
-    write_json,
-    write_section,
-)
+from tests.bench.report import SECTION, Machine, markdown, write_json
 from tests.bench.rounds import Figures, Row, Side, TooFewRounds, Trial, in_turn, median, quantile
+from tests.readme import README, MarksMissing, check_marks, marks, write_section
 
 MACHINE = Machine("2026-01-02 03:04 UTC", "an abacus", 2, 8.0, "Linux x86_64", "3.11.7", 0.5, 5)
-README = f"# Title\n\n{BEGIN}\nold\n{END}\n\n## After\n"
+BEGIN, END = marks(SECTION)
+PAGE = f"# Title\n\n{BEGIN}\nold\n{END}\n\n## After\n"
 
 
 def _telling(name: str, calls: list[str], values: Sequence[float]) -> Side:
@@ -127,12 +120,12 @@ def test_a_limit_is_kept_or_missed() -> None:
 def test_the_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
     """Writing the table twice gives the same file as once, and nothing outside the marks changes."""
     path = tmp_path / "README.md"
-    path.write_text(README, encoding="utf-8")
+    path.write_text(PAGE, encoding="utf-8")
     text = markdown([_row([2.0] * 5, [4.0] * 5)], MACHINE)
 
-    write_section(path, text)
+    write_section(path, SECTION, text)
     once = path.read_text(encoding="utf-8")
-    write_section(path, text)
+    write_section(path, SECTION, text)
 
     assert path.read_text(encoding="utf-8") == once
     assert once.startswith(f"# Title\n\n{BEGIN}\nMeasured 2026-01-02")
@@ -149,7 +142,7 @@ def test_missing_marks_are_told_before_anything_runs(tmp_path: Path, text: str) 
     path.write_text(text, encoding="utf-8")
 
     with pytest.raises(MarksMissing, match=r"README\.md"):
-        write_section(path, "table")
+        write_section(path, SECTION, "table")
     done = CliRunner().invoke(command.main, ["--readme", str(path), "--out", str(tmp_path / "bench.json")])
 
     assert done.exit_code == 1
@@ -173,7 +166,7 @@ def test_the_command_measures_and_writes(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(command, "BENCHMARKS", {"codec": command.Benchmark(fake, 1, 10)})
     path, out = tmp_path / "README.md", tmp_path / "out" / "bench.json"
-    path.write_text(README, encoding="utf-8")
+    path.write_text(PAGE, encoding="utf-8")
     arguments = ["--readme", str(path), "--out", str(out), "--rounds", "6"]
 
     only = CliRunner().invoke(command.main, [*arguments, "--only", "codec"], catch_exceptions=False)
@@ -199,10 +192,14 @@ def test_every_value_is_in_the_json(tmp_path: Path) -> None:
     assert document["rows"][0]["ratio"] is None
 
 
-def test_the_readme_has_its_marks() -> None:
-    """The project's own README has a place for the table."""
-    check_marks(command.ROOT / "README.md")
+@pytest.mark.parametrize("name", ["bench", "simulate", "mutate", "torture"])
+def test_the_readme_has_a_place_for_each_measured_section(name: str) -> None:
+    """Whatever a command measures has its marks in the project's own README."""
+    check_marks(README, name)
 
+
+def test_every_benchmark_is_run() -> None:
+    """`make bench` leaves none of them out."""
     media, mesh, work = (
         {"transcode", "song"},
         {"codec", "call", "start", "story"},

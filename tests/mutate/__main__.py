@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.mutate.mutation import Mutant, mutants
 from tests.mutate.servers import serve
 from tests.mutate.trial import SURVIVED, Killers, try_mutant
+from tests.readme import README, write_section
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -35,17 +36,24 @@ _RUNNER = ("tests/kit/test_jobs_runner.py", "tests/kit/test_jobs_lease.py")
 MODULES: dict[str, Killers] = {
     "services.wallet.domain.credit": Killers(("tests/wallet/test_credit_domain.py",), 25, _WALLET),
     "services.wallet.domain.ledger": Killers(
-        ("tests/wallet/test_credit_domain.py",), 15, ("tests/wallet/test_ledger_storage.py",)
+        ("tests/wallet/test_credit_domain.py",), 15, ("tests/wallet/test_ledger_storage.py", *_WALLET)
     ),
-    "services.wallet.domain.price": Killers(("tests/wallet/test_price_domain.py",), 10),
+    "services.wallet.domain.price": Killers(
+        ("tests/wallet/test_price_domain.py",), 10, ("tests/wallet/test_price_usecases.py",)
+    ),
     "services.wallet.domain.quota": Killers(("tests/wallet/test_quota_domain.py",), 10),
     "services.wallet.usecases.credit": Killers((), 30, _WALLET),
+    "services.wallet.usecases.batch": Killers((), 0, ("tests/wallet/test_credit_batch.py",)),
+    "services.wallet.storage.perform": Killers((), 0, ("tests/wallet/test_credit_batch.py", *_WALLET)),
     "services.wallet.usecases.hold": Killers((), 10, ("tests/wallet/test_hold_usecases.py",)),
-    "services.wallet.usecases.terms": Killers((), 30, ("tests/wallet/test_hold_usecases.py",)),
+    "services.wallet.usecases.terms": Killers(
+        (), 30, ("tests/wallet/test_hold_usecases.py", "tests/wallet/test_price_usecases.py")
+    ),
     "services.kit.jobs.states": Killers(("tests/kit/test_jobs_states.py",)),
     "services.kit.jobs.turns": Killers((), 10, ("tests/kit/test_jobs_queue.py",)),
     "services.kit.jobs.rows": Killers((), 30, ("tests/kit/test_jobs_queue.py", *_RUNNER)),
     "services.kit.jobs.run": Killers((), 30, _RUNNER),
+    "services.kit.jobs.heart": Killers((), 0, ("tests/kit/test_jobs_heart.py", *_RUNNER)),
     "services.kit.jobs.runner": Killers((), 30, _RUNNER),
     "services.kit.jobs.sweeper": Killers((), 30, ("tests/kit/test_jobs_sweeper.py",)),
     "services.kit.jobs.queue": Killers((), 30, ("tests/kit/test_jobs_queue.py",)),
@@ -152,6 +160,7 @@ def main() -> None:
     parser.add_argument("--module", action="append", choices=sorted(MODULES), help="only this one (may be repeated)")
     parser.add_argument("--most", type=int, default=0, help="so many mutants of each module, 0 for all")
     parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--readme", action="store_true", help="write the table into README")
     parser.add_argument("--no-servers", action="store_true", help="leave out the tests that need PostgreSQL")
     asked = parser.parse_args()
     os.nice(_NICE)
@@ -170,6 +179,8 @@ def main() -> None:
             ours.send("end")
             keeper.join()
     console.print(table(verdicts), markup=False)
+    if asked.readme:
+        write_section(README, "mutate", f"Measured {time.strftime('%Y-%m-%d', time.gmtime())}.\n\n{table(verdicts)}")
     reasons = known_reasons()
     for each in verdicts:
         for mutant in each.survivors:

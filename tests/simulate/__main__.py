@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tests.readme import README, write_section
 from tests.simulate.bugs import BUGS
 from tests.simulate.chunk import chunk
-from tests.simulate.report import Total, table, write_into_readme
+from tests.simulate.report import SECTION, Total, section, table
 from tests.simulate.scenario import Outcome, run
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def main() -> None:
     total = explore(console, asked.first, asked.seeds, asked.bug)
     console.print(table(total), markup=False)
     if asked.readme:
-        write_into_readme(total)
+        write_section(README, SECTION, section(total))
     sys.exit(1 if total.broken else 0)
 
 

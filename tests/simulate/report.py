@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.kit.clock import now
@@ -13,8 +11,7 @@ from services.kit.clock import now
 if TYPE_CHECKING:
     from tests.simulate.scenario import Outcome
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-_BLOCK = re.compile(r"<!-- simulate:begin -->\n.*?<!-- simulate:end -->", re.DOTALL)
+SECTION = "simulate"
 
 _ROWS = {
     "jobs": "jobs",
@@ -64,7 +61,6 @@ def table(total: Total) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {title} | {value} |" for title, value in rows)])
 
 
-def write_into_readme(total: Total, path: Path = README) -> None:
-    """Put the table between its marks."""
-    text = f"<!-- simulate:begin -->\nMeasured {now():%Y-%m-%d}.\n\n{table(total)}\n<!-- simulate:end -->"
-    path.write_text(_BLOCK.sub(lambda _: text, path.read_text(encoding="utf-8")), encoding="utf-8")
+def section(total: Total) -> str:
+    """Return the section for README: the day, then the table."""
+    return f"Measured {now():%Y-%m-%d}.\n\n{table(total)}"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.mesh.home import Home
-from tests.simulate.report import Total, table, write_into_readme
+from tests.readme import write_section
+from tests.simulate.report import SECTION, Total, section, table
 from tests.simulate.scenario import run
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +97,7 @@ def test_the_table_goes_into_readme(tmp_path: Path) -> None:
         outcome = run(seed)
         total.add([], outcome.counts, outcome.simulated_s)
 
-    write_into_readme(total, page)
+    write_section(page, SECTION, section(total))
 
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.torture.report import screen, write, write_section
+from tests.readme import README, write_section
+from tests.torture.report import SECTION, markdown, screen, write
 from tests.torture.run import Outcome, short_take, torture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +55,7 @@ def main() -> int:
     console.print(screen(outcome))
     write(outcome, ROOT / "out" / "torture")
     if wanted.readme:
-        write_section(ROOT / "README.md", outcome)
+        write_section(README, SECTION, markdown(outcome))
     return 1 if outcome.violations else 0
 
 

@@ -12,8 +12,7 @@ from services.kit.crash import POINTS
 from tests.bench.report import this_machine
 from tests.torture.run import Outcome
 
-BEGIN = "<!-- torture:begin -->"
-END = "<!-- torture:end -->"
+SECTION = "torture"
 Line = tuple[str, str]
 
 
@@ -96,13 +95,3 @@ def write(outcome: Outcome, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "torture.json").write_text(json.dumps(document(outcome), indent=1) + "\n", encoding="utf-8")
     (folder / "torture.md").write_text(markdown(outcome) + "\n", encoding="utf-8")
-
-
-def write_section(path: Path, outcome: Outcome) -> None:
-    """Put the table between the marks in the file; ValueError when it has no such place."""
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
-        message = f"{path} must hold the line {BEGIN} and after it the line {END}, each once."
-        raise ValueError(message)
-    before, _, rest = text.partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{markdown(outcome)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
