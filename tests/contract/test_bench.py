@@ -171,7 +171,7 @@ def test_the_command_measures_and_writes(tmp_path: Path, monkeypatch: pytest.Mon
 
     only = CliRunner().invoke(command.main, [*arguments, "--only", "codec"], catch_exceptions=False)
     assert only.exit_code == 0
-    assert path.read_text(encoding="utf-8") == README
+    assert path.read_text(encoding="utf-8") == PAGE
 
     whole = CliRunner().invoke(command.main, arguments, catch_exceptions=False)
     assert whole.exit_code == 0
