@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from services.kit.db.engine import Database
 from services.kit.errors import ParamInvalid, Unavailable
 from services.kit.ids import new_id
 from services.kit.jobs.errors import JobNotFound
@@ -92,6 +94,16 @@ async def test_a_deleted_job_ends_its_watchers(tiny: TinyService) -> None:
         await watching
 
 
+async def test_a_waiting_job_of_an_unknown_kind_has_no_place(tiny: TinyService) -> None:
+    """A job that a newer version of the service made can be watched by this one, which cannot say when it starts."""
+    job = await tiny.submit()
+    policies = {"another": next(iter(tiny.queue.policies.values()))}
+    queue = JobQueue(store, policies, tiny.queue.signals, tiny.clock)
+    snapshot, first = await anext(watch(queue, tiny.db, job.job_id, 0))
+    assert snapshot is not None
+    assert (snapshot.kind, snapshot.state, snapshot.place, first.place) == (job.kind, State.QUEUED, None, None)
+
+
 async def test_watching_works_without_redis(tiny: TinyService) -> None:
     """With Redis away the log is polled and nothing is missing."""
     nowhere = connect("redis://127.0.0.1:1/0")
@@ -123,6 +135,36 @@ async def test_many_watchers_share_one_subscription(tiny: TinyService, redis: Re
         await first.wait()
         assert not other.is_set()
     assert wakes._reader is None
+
+
+async def test_many_watchers_of_a_waiting_job_share_their_looks(tiny: TinyService) -> None:
+    """Forty watchers that came one after the other ask the database for log and place a few times a second together."""
+    job = await tiny.submit()
+    looks = 0
+
+    class Counting:
+        @asynccontextmanager
+        async def transaction(self, *arguments: Any) -> AsyncIterator[Any]:
+            nonlocal looks
+            looks += 1
+            async with tiny.db.transaction(*arguments) as tx:
+                yield tx
+
+    streams = [watch(tiny.queue, cast("Database", Counting()), job.job_id, 0) for _ in range(40)]
+    watching = []
+    for stream in streams:
+        await anext(stream)
+        watching.append(asyncio.create_task(collect(stream)))
+        await asyncio.sleep(0.02)
+    opened, looks = looks, 0
+    await asyncio.sleep(3.0)
+    shared = looks
+    await tiny.runner().run(job.job_id)
+    events = await tiny.events(job.job_id)
+    for told in await asyncio.gather(*watching):
+        assert tuple(replace(event, place=None) for snapshot, event in told if snapshot is None) == events
+    assert opened >= 40
+    assert shared <= 60
 
 
 async def test_the_number_of_watchers_is_bounded(redis: Redis) -> None:

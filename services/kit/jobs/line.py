@@ -79,10 +79,11 @@ class Line:
     async def place(self, tx: Tx, job: Job) -> Place | None:
         """Return where a waiting job stands and when it should start; None for a job that does not wait.
 
+        None too for a kind that is not known here: while versions change, a newer process may have made the job.
         A pending job stands where it will stand once it is queued. Right as far as the next jobs take
         as long as the newest finished ones, and as many run at once as run now.
         """
-        if job.state not in {State.PENDING, State.QUEUED}:
+        if job.state not in {State.PENDING, State.QUEUED} or job.kind not in self._policies:
             return None
         at = self._clock()
         queue_name = self._policies[job.kind].queue

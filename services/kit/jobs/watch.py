@@ -51,7 +51,7 @@ async def watch(
         final, last = first.final, start
         places = _Places(job)
         while not final:
-            waiting = await places.look(queue, db, job_id, events)
+            waiting = await places.look(queue, db, job_id, events, last)
             for event in events:
                 last, final = event.sequence, event.final
                 yield None, replace(event, place=waiting.place) if waiting and event is events[-1] else event
@@ -64,8 +64,9 @@ async def watch(
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_S):
                         await woken.wait()
+            hurry = woken.is_set() or len(events) == BATCH
             woken.clear()
-            events = await queue.reads.events(queue, db, job_id, last)
+            events = await queue.reads.events(queue, db, job_id, last, hurry=hurry)
 
 
 class _Places:
@@ -76,15 +77,19 @@ class _Places:
         self._waits = job.state in _WAITING
         self._tell(job)
 
-    async def look(self, queue: JobQueue, db: Transactions, job_id: str, events: Sequence[JobEvent]) -> Job | None:
-        """Return the job if it waits and its place is news; raises JobNotFound when the job is gone."""
+    async def look(
+        self, queue: JobQueue, db: Transactions, job_id: str, events: Sequence[JobEvent], last: int
+    ) -> Job | None:
+        """Return the job if it waits and its place is news; raises JobNotFound when the job is gone.
+
+        `events` are those that are just to be told, `last` is the number of the last one that was.
+        """
         due = self._waits and self._loop.time() >= self._next_at
         if events:
             due = self._waits = events[-1].state in _WAITING
         if not due:
             return None
-        async with db.transaction() as tx:
-            job = await queue.line.placed(tx, await queue.get(tx, job_id))
+        job = await queue.reads.placed(queue, db, job_id, events[-1].sequence if events else last)
         if job.state not in _WAITING:
             return None
         news = bool(events) or (job.place is not None and self._moved(job.place))
