@@ -36,6 +36,7 @@ from services.mesh.valkey import Valkey
 from tests.e2e.people import until
 from tests.torture.child import Child, Death, wait_or_kill
 from tests.torture.proxy import Proxy
+from tests.torture.standing import Standing
 
 SERVICES = ("auth", "wallet", "composer", "media", "share")
 SERVERS = ("postgres", "valkey")
@@ -61,6 +62,7 @@ class Mesh:
     deaths: list[Death] = field(default_factory=list)
     on_death: Callable[[Death], Awaitable[None]] | None = None
     closing: bool = False
+    standing: Standing = field(default_factory=Standing)
     _probes: set[asyncio.Task[None]] = field(default_factory=set)
     _peers: MtlsPeers | None = None
 
@@ -166,6 +168,7 @@ class Mesh:
 
     async def _watch_children(self) -> None:
         while True:
+            self.standing.note(time.time(), self._standing())
             for child in self.children.values():
                 if child.process is not None and child.process.poll() is not None and not self.closing:
                     try:
@@ -174,6 +177,13 @@ class Mesh:
                         _log.exception("the death of %s could not be written down", child.name)
                     self.start(child)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _standing(self) -> set[str]:
+        """Return the workers that run unfrozen and the servers that nothing keeps from answering."""
+        workers = {name for name, child in self.children.items() if child.pid and not child.stopped}
+        pids = {"postgres": self.postgres.pid, "valkey": self.valkey.pid}
+        servers = {name for name, pid in pids.items() if pid and not self.proxies[name].refusing}
+        return {name for name in workers if name.startswith("worker")} | servers
 
     async def _bury(self, child: Child) -> None:
         """Write down how a child ended."""

@@ -40,6 +40,7 @@ def lines(outcome: Outcome) -> list[Line]:
         ("jobs", ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.jobs.items()))),
         ("a process answers again", _times([d.ready_s for d in outcome.deaths if d.ready_s is not None])),
         ("a dead worker's job runs again", _times(outcome.job_recoveries)),
+        ("the same while another worker and the servers stood", _times(outcome.attended_recoveries)),
         ("answers 500", str(len(outcome.internal))),
         ("violations", str(len(outcome.violations))),
     ]
@@ -85,6 +86,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "wishes": outcome.wishes,
         "deaths": [asdict(death) for death in outcome.deaths],
         "job_recoveries_s": outcome.job_recoveries,
+        "attended_recoveries_s": outcome.attended_recoveries,
         "internal_errors": outcome.internal,
         "violations": outcome.violations,
     }

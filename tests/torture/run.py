@@ -18,7 +18,7 @@ from tests.e2e.sounds import wav
 from tests.fakes.engine import EngineServer, engine_server
 from tests.torture.child import Death
 from tests.torture.crowd import Round, Singer
-from tests.torture.mesh import Mesh, tortured_mesh
+from tests.torture.mesh import SERVERS, Mesh, tortured_mesh
 from tests.torture.plan import Blow, Planner
 from tests.torture.state import State, read_files, read_tables, unrest
 from tests.torture.verdict import violations
@@ -30,6 +30,8 @@ QUIET_S = 240.0
 ENGINE_S = 0.12
 
 HELD = "SELECT job_id::text FROM {service}.jobs WHERE state = 'running' AND lease_owner LIKE $1"
+# A worker that stood for so long before another one died was there to take its jobs.
+STANDING_S = 3.0
 AGAIN = (
     "SELECT extract(epoch FROM event_time)::float8 FROM {service}.job_events WHERE job_id = $1::uuid"
     " AND state = 'running' AND message LIKE 'attempt %' AND event_time > to_timestamp($2) ORDER BY sequence LIMIT 1"
@@ -46,6 +48,7 @@ class Outcome:
     blows: Counter[str] = field(default_factory=Counter)
     deaths: list[Death] = field(default_factory=list)
     job_recoveries: list[float] = field(default_factory=list)
+    attended_recoveries: list[float] = field(default_factory=list)
     jobs: Counter[str] = field(default_factory=Counter)
     wishes: int = 0
     repeated: int = 0
@@ -73,7 +76,7 @@ class Torture:
         self._seed = planner.seed
         self._users = users
         self._known = State()
-        self._orphans: list[tuple[str, str, float]] = []
+        self._orphans: list[tuple[str, str, Death]] = []
         mesh.on_death = self._note_orphans
 
     async def round(self, number: int) -> list[str]:
@@ -203,18 +206,25 @@ class Torture:
             try:
                 for service in ("composer", "media"):
                     rows = await connection.fetch(HELD.format(service=service), f"%:{death.pid}:%")
-                    self._orphans += [(service, row["job_id"], death.wall) for row in rows]
+                    self._orphans += [(service, row["job_id"], death) for row in rows]
             finally:
                 await connection.close()
 
     async def _measure_jobs(self) -> None:
-        """Add for each orphan the seconds from the death to its next attempt; those that ended instead have none."""
+        """Add for each orphan the seconds from the death to its next attempt; those that ended instead have none.
+
+        It was attended to when another worker and both servers stood all the while.
+        """
         connection = await asyncpg.connect(self._mesh.database_url, timeout=10)
         try:
-            for service, job_id, wall in self._orphans:
-                again = await connection.fetchval(AGAIN.format(service=service), job_id, wall)
-                if again is not None:
-                    self.outcome.job_recoveries.append(again - wall)
+            for service, job_id, death in self._orphans:
+                again = await connection.fetchval(AGAIN.format(service=service), job_id, death.wall)
+                if again is None:
+                    continue
+                self.outcome.job_recoveries.append(again - death.wall)
+                stood = self._mesh.standing.throughout(death.wall - STANDING_S, again) - {death.name}
+                if stood > set(SERVERS):
+                    self.outcome.attended_recoveries.append(again - death.wall)
         finally:
             await connection.close()
         self._orphans.clear()

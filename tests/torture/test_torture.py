@@ -12,6 +12,7 @@ from services.kit.crash import POINTS
 from services.kit.ids import new_id
 from tests.torture.report import document, markdown
 from tests.torture.run import Outcome, short_take, torture
+from tests.torture.standing import Standing
 from tests.torture.state import State
 from tests.torture.verdict import PROMISES, violations
 
@@ -66,6 +67,20 @@ async def test_the_run_is_told(outcome: Outcome) -> None:
     assert f"| real SIGKILLs | {outcome.kills} |" in text
     assert "| violations | 0 |" in text
     assert sum(told["kills"].values()) == len(told["deaths"]) == outcome.kills
+
+
+def test_who_stood_without_a_break_is_known() -> None:
+    """A name that fell and rose again within the time did not stand; one that fell before or after did."""
+    standing = Standing()
+    for at, names in ((0.0, {"a", "b"}), (1.0, {"a"}), (2.0, {"a", "b"}), (3.0, {"b"}), (3.5, {"b"})):
+        standing.note(at, names)
+
+    assert standing.throughout(0.2, 0.8) == {"a", "b"}
+    assert standing.throughout(0.2, 2.5) == {"a"}
+    assert standing.throughout(2.1, 9.0) == {"b"}
+    assert standing.throughout(0.5, 4.0) == set()
+    assert standing.throughout(-1.0, 0.5) == set()
+    assert Standing().throughout(0.0, 1.0) == set()
 
 
 def completed(state: State) -> str:
