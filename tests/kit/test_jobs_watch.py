@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from services.kit.db.engine import Database
 from services.kit.errors import ParamInvalid, Unavailable
 from services.kit.ids import new_id
 from services.kit.jobs.errors import JobNotFound
@@ -22,6 +21,9 @@ from services.kit.jobs.wakes import Wakes
 from services.kit.jobs.watch import watch
 from services.kit.redis import connect
 from tests.kit.tiny_service import TinyService, store, tables, until
+
+if TYPE_CHECKING:
+    from services.kit.db.engine import Database
 
 Seen = list[tuple[Job | None, JobEvent]]
 
