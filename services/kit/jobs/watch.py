@@ -49,9 +49,9 @@ async def watch(
         first = _snapshot(job, start)
         yield job, first
         final, last = first.final, start
-        places = _Places(job)
+        places = _Places(queue, db, job)
         while not final:
-            waiting = await places.look(queue, db, job_id, events, last)
+            waiting = await places.look(events, last)
             for event in events:
                 last, final = event.sequence, event.final
                 yield None, replace(event, place=waiting.place) if waiting and event is events[-1] else event
@@ -72,14 +72,13 @@ async def watch(
 class _Places:
     """What a watcher has been told of the job's place, and when it is time to look again."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, queue: JobQueue, db: Transactions, job: Job) -> None:
+        self._queue, self._db, self._job_id = queue, db, job.job_id
         self._loop = asyncio.get_running_loop()
         self._waits = job.state in _WAITING
         self._tell(job)
 
-    async def look(
-        self, queue: JobQueue, db: Transactions, job_id: str, events: Sequence[JobEvent], last: int
-    ) -> Job | None:
+    async def look(self, events: Sequence[JobEvent], last: int) -> Job | None:
         """Return the job if it waits and its place is news; raises JobNotFound when the job is gone.
 
         `events` are those that are just to be told, `last` is the number of the last one that was.
@@ -89,7 +88,8 @@ class _Places:
             due = self._waits = events[-1].state in _WAITING
         if not due:
             return None
-        job = await queue.reads.placed(queue, db, job_id, events[-1].sequence if events else last)
+        sequence = events[-1].sequence if events else last
+        job = await self._queue.reads.placed(self._queue, self._db, self._job_id, sequence)
         if job.state not in _WAITING:
             return None
         news = bool(events) or (job.place is not None and self._moved(job.place))
