@@ -8,6 +8,7 @@ import { Stages } from "./stages.js";
 import { loadLimits, Take } from "./take.js";
 import { keyName, say, whenLocaleChanges } from "./text.js";
 import { loadTracks, showTracks } from "./tracks.js";
+import { Tune } from "./tune.js";
 import { variantCard } from "./variants.js";
 import { Words } from "./words.js";
 
@@ -29,6 +30,7 @@ const take = new Take({
 });
 
 const words = new Words({ complain, announce, paid: settleBalance });
+const tune = new Tune({ complain, announce, started: goOn });
 
 function show(view) {
   state.view = view;
@@ -138,14 +140,19 @@ async function make(event) {
   try {
     const made = await callPatiently("POST", "/api/v1/tracks", body, { "Idempotency-Key": wishKey(JSON.stringify(body)) });
     remember(WISH, null);
-    remember(RUNNING, made.track_id);
-    location.hash = new URLSearchParams({ track: made.track_id }).toString();
-    loadBalance().catch(() => {});
+    goOn(made);
   } catch (error) {
     complain(error);
     await loadBalance().catch(() => {});
     showPrice();
   }
+}
+
+// Follows a song that was just asked for.
+function goOn(made) {
+  remember(RUNNING, made.track_id);
+  location.hash = new URLSearchParams({ track: made.track_id }).toString();
+  loadBalance().catch(() => {});
 }
 
 // ---- the song
@@ -209,6 +216,7 @@ function showSong() {
   const heard = track.analysis;
   $("song-heard").textContent = heard ? say("song.heard", { key: keyName(heard.key), tempo: Math.round(heard.tempo_bpm), notes: heard.notes.length }) : "";
   showVariants();
+  tune.open(track);
   $("share-line").hidden = true;
   $("share").hidden = false;
 }
@@ -314,6 +322,8 @@ async function loadFacts() {
   state.errors = client.errors;
   take.limits = client.upload;
   state.price = prices.prices.find((each) => each.kind === "music")?.amount_credits ?? null;
+  tune.price = state.price;
+  tune.words();
   words.price = prices.prices.find((each) => each.kind === "lyrics")?.amount_credits ?? null;
   take.words();
   words.show();
@@ -324,6 +334,7 @@ whenLocaleChanges(async () => {
   state.errors = (await loadLimits().catch(() => ({ errors: state.errors }))).errors;
   take.words();
   words.show();
+  tune.words();
   showPrice();
   showTracks();
   if (state.view === "making") state.stages.show();

@@ -28,7 +28,9 @@ export function variantCard(variant, track, { choose, renew }) {
   const take = el("button", { type: "button", className: chosen ? "button" : "button quiet", "aria-pressed": String(chosen) }, say(chosen ? "variant.chosen" : "variant.choose", { label: variant.label }));
   take.addEventListener("click", () => choose(variant));
   const save = el("a", { className: "button quiet", href: variant.download_url || variant.audio_url, download: `${track.title} ${variant.label}.mp3`, "aria-label": say("variant.save_label", { label: variant.label }) }, say("variant.save"));
-  card.append(el("p", { className: "row" }, take, save));
+  const midi = variant.midi_url ? el("a", { className: "button quiet", href: variant.midi_url, "aria-label": say("variant.midi_label", { label: variant.label }) }, say("variant.midi")) : "";
+  card.append(el("p", { className: "row" }, take, save, midi));
+  if (variant.chord_sheet) card.append(el("details", { className: "chord-sheet" }, el("summary", {}, say("variant.sheet")), el("pre", {}, variant.chord_sheet)));
   return card;
 }
 

@@ -50,7 +50,8 @@ export async function measure(blob) {
   }
 }
 
-function make(name, attributes) {
+// Returns an SVG element with attributes.
+export function make(name, attributes) {
   const element = document.createElementNS(NS, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;

@@ -161,6 +161,13 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     await expect(page.locator(".variant.a")).to_have_class(re.compile("chosen"))
     save = await page.request.get(str(await page.get_attribute(".variant.a a[download]", "href")))
     assert save.headers["content-disposition"].startswith("attachment")
+    midi = await page.request.get(
+        str(await page.get_by_role("link", name="Download version B as MIDI").get_attribute("href"))
+    )
+    assert (await midi.body())[:4] == b"MThd"
+    await page.click(".variant.b .chord-sheet summary")
+    await expect(page.locator(".variant.b .chord-sheet pre")).to_contain_text("[chorus]")
+    assert await _overflow(page) == 0
     await page.click("#share")
     await expect(page.locator("#share-link")).to_have_value(re.compile("/s/"))
     link = await page.input_value("#share-link")
@@ -180,6 +187,44 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     async with plain.expect_response(lambda answer: "/_objects/" in answer.url and ".mp3" in answer.url) as sound:
         await plain.goto(link)
     assert (await sound.value).status in {200, 206}
+
+    await _change_the_tune(page)
+
+
+async def _change_the_tune(page: Page) -> None:
+    """See the notes on the curve of the voice, move one by the keyboard, and ask for another song of the tune."""
+    await page.click("#tune summary")
+    notes = page.locator("#tune-roll .note")
+    await expect(notes.first).to_be_visible()
+    assert await notes.count() >= 10
+    assert len(str(await page.get_attribute("#tune-roll .voice", "d"))) > 1000
+    before = str(await notes.nth(2).get_attribute("aria-label"))
+    await notes.nth(2).focus()
+    await page.keyboard.press("ArrowUp")
+    await expect(notes.nth(2)).to_be_focused()
+    assert await notes.nth(2).get_attribute("aria-label") != before
+    await page.keyboard.press("Delete")
+    await expect(page.locator("#tune-up")).to_be_enabled()
+    await page.select_option("#tune-transpose", "2")
+    await page.fill("#tune-tempo", "96")
+    for width in (360, 1200):
+        await page.set_viewport_size({"width": width, "height": 900})
+        right = await page.eval_on_selector_all(
+            ".variant, .tune", "all => Math.max(...all.map(each => each.getBoundingClientRect().right))"
+        )
+        assert right <= width
+    assert await _overflow(page) == 0
+
+    async with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/tracks")) as asking:
+        await page.click("#tune-make")
+    body = json.loads(str((await asking.value).post_data))
+    assert body["tune_change"]["transpose_semitones"] == 2
+    assert body["tune_change"]["tempo_bpm"] == 96
+    assert len(body["tune_change"]["notes"]) == await notes.count()
+    await expect(page.locator("#making")).to_be_visible(timeout=STEP_MS)
+    await page.click("#cancel")
+    await expect(page.locator("#failed")).to_be_visible(timeout=SONG_MS)
+    await expect(page.locator("#purse")).to_have_text("80 credits")
 
 
 async def test_cancel_gives_the_credits_back(open_page: Open, hum: Path) -> None:
