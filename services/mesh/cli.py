@@ -137,6 +137,18 @@ def reconcile(*, repairing: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("track_id")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out/replay"), help="Where to write."
+)
+def replay(track_id: str, out: Path) -> None:
+    """Make a finished song again from its recipe and say whether the bytes are the same."""
+    from services.mesh import replay as songs
+
+    raise SystemExit(songs.replay(track_id, out))
+
+
+@main.command()
 def worker() -> None:
     """Run one worker process for the jobs of Composer and Media."""
     from services.mesh.worker import run

@@ -62,6 +62,10 @@ ANALYSIS: dict[str, Any] = {
 }
 
 
+# One track that ends at once.
+MIDI = b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0"
+
+
 class Band:
     """Hears and plays what the test says; counts what it was asked for."""
 
@@ -72,6 +76,7 @@ class Band:
         self.asked: Counter[str] = Counter()
         self.takes: list[bytes] = []
         self.orders: list[Order] = []
+        self.changes: list[dict[str, Any]] = []
         # What to raise at the next times something is asked; the last one for ever with `always`.
         self.faults: dict[str, list[Exception]] = {}
         self.always: dict[str, Exception] = {}
@@ -103,6 +108,14 @@ class Band:
         """Return the analysis as it is."""
         self._asked("pick")
         return analysis
+
+    async def change(
+        self, analysis: dict[str, Any], change: dict[str, Any], stop: Callable[[], bool]
+    ) -> dict[str, Any]:
+        """Return the analysis at the tempo that is asked for."""
+        self._asked("change")
+        self.changes.append(change)
+        return {**analysis, "tempo_bpm": change.get("tempo_bpm") or analysis["tempo_bpm"]}
 
     async def judge(
         self, variants: dict[str, Any], seed: int, stop: Callable[[], bool]
@@ -144,6 +157,9 @@ class Band:
             chords=("D", "A7"),
             instruments=("piano",),
             scores={"melody": 0.9},
+            midi=MIDI,
+            chord_sheet="[chorus]\n| D | A7 |\n",
+            engine="band-1",
         )
 
 

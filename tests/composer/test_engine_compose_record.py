@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import mido
@@ -11,9 +12,11 @@ import pytest
 
 from services.composer.engine.compose.midi import TICKS_PER_BEAT, score_to_midi
 from services.composer.engine.compose.record import score_from_json, score_to_json
+from services.composer.engine.compose.sheet import chord_sheet
 from services.composer.engine.compose.song import compose
 from services.composer.engine.compose.styles import STYLES
 from services.composer.engine.compose.timing import swung
+from services.composer.engine.music import Chord, Key, Mode, Section
 from tests.composer.hand_made import analysis_of, brief
 
 if TYPE_CHECKING:
@@ -92,3 +95,40 @@ def test_midi_names_tempo_metre_key_and_sections() -> None:
     markers = [message.text for message in conductor if message.type == "marker"]
     assert markers == [section.name for section in score.sections]
     assert sum(message.time for message in conductor) == round(score.total_beats * TICKS_PER_BEAT)
+
+
+@pytest.mark.parametrize("style", [style.name for style in STYLES])
+def test_a_chord_sheet_has_every_chord_in_its_bar(style: str) -> None:
+    """Read bar by bar, the sheet gives the chords of the score at their beats, under the sections in their order."""
+    score = _score(style)
+    head, _, body = chord_sheet(score).partition("\n\n")
+    assert head.splitlines()[0] == score.title
+    assert f"{score.tempo_bpm:.0f} bpm, {score.beats_per_bar}/4, {score.style}, {score.label}" in head
+    names, bars = [], []
+    for line in body.splitlines():
+        if line.startswith("["):
+            names.append(line.strip("[]"))
+        bars += [bar.split() for bar in line.split("|")[1:-1]]
+    assert names == [section.name for section in score.sections]
+    assert len(bars) == round(score.total_beats / score.beats_per_bar)
+    for number, bar in enumerate(bars):
+        begin = number * score.beats_per_bar
+        found = [chord.name for chord in score.chords if begin <= chord.beat < begin + score.beats_per_bar]
+        assert [name for name in bar if name != "%"][-len(found) :] == found if found else len(bar) == 1
+
+
+def test_a_bar_in_which_the_chord_goes_on_is_a_percent_sign() -> None:
+    """A chord of two bars is written once, a change within a bar behind the sign, and a section names what sounds."""
+    key, score = Key(0, Mode.MAJOR), _score()
+    chords = tuple(
+        Chord(beat, beats, 0, (0, 4, 7), name)
+        for beat, beats, name in ((0.0, 8.0, "C"), (8.0, 2.0, "Am"), (10.0, 4.0, "F"), (14.0, 10.0, "G7"))
+    )
+    sections = (Section("verse", 0.0, 16.0), Section("chorus", 16.0, 8.0))
+    sheet = chord_sheet(
+        replace(score, title="T", key=key, tempo_bpm=90.0, beats_per_bar=4, chords=chords, sections=sections)
+    )
+    assert [line.split() for line in sheet.splitlines()[2:]] == [
+        [], ["[verse]"], ["|", "C", "|", "%", "|", "Am", "F", "|", "%", "G7", "|"],
+        [], ["[chorus]"], ["|", "G7", "|", "%", "|"],
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import grpc.aio
 import pytest
 from sqlalchemy import text
 
@@ -13,6 +14,7 @@ from services.composer.jobs.music import STEPS
 from services.composer.providers import TakeRefused
 from services.composer.usecases.track import MUSIC
 from services.kit.clock import now
+from services.kit.ids import new_id
 from services.kit.jobs.job import Note
 from services.kit.jobs.states import State
 from tests.composer.studio import Studio, until
@@ -33,6 +35,71 @@ async def test_a_song_is_made_and_paid_once(studio: Studio) -> None:
     assert await studio.balance() == (80, 0)
     assert await studio.entries() == [-20, 100]
     assert await studio.messages(answer.job_id) == ["settle"]
+
+
+async def test_a_ready_track_is_taken_away_as_midi_and_chords(studio: Studio) -> None:
+    """Each variant has a MIDI file of its own to save and its chords as text, which a list of tracks leaves out."""
+    answer = await studio.create(title="Song", seed=7, duration_s=30)
+    await studio.finish(answer.job_id)
+    variants = (await studio.track(answer.track_id)).variants
+    listed = await studio.tracks().ListTracks(pb.ListTracksRequest(), metadata=studio.metadata())
+
+    assert [each.chord_sheet for each in variants] == ["[chorus]\n| D | A7 |\n"] * 2
+    assert all(".mid" in each.midi_url for each in variants)
+    assert variants[0].midi_url != variants[1].midi_url
+    assert [each.chord_sheet for each in listed.tracks[0].variants] == ["", ""]
+
+
+async def test_a_song_of_a_changed_tune_is_not_listened_to(studio: Studio) -> None:
+    """The tune of a finished track is changed as asked and played, without take, check or listening, for 20 credits."""
+    first = await studio.create(title="夏天", seed=7, duration_s=30)
+    await studio.finish(first.job_id)
+    before = dict(studio.band.asked)
+    change = pb.TuneChange(tempo_bpm=90.0, notes=[pb.HeardNote(start_ms=0, end_ms=900, pitch=60)])
+    answer = await studio.tracks().CreateTrack(
+        pb.CreateTrackRequest(source_track_id=first.track_id, tune_change=change, duration_s=30, seed=8),
+        metadata=studio.metadata(),
+    )
+    job = await studio.finish(answer.job_id)
+    track = await studio.track(answer.track_id)
+
+    assert job.state is State.COMPLETED
+    assert await studio.balance() == (60, 0)
+    assert {name: count - before.get(name, 0) for name, count in studio.band.asked.items()} == {
+        "check": 0, "listen": 0, "pick": 0, "change": 1, "make A": 1, "make B": 1, "judge": 1,
+    }  # fmt: skip
+    assert studio.band.changes[0]["notes"] == [[0, 900, 60]]
+    assert (track.title, track.analysis.tempo_bpm, track.analysis.snr_db) == ("夏天", 90.0, 31.24)
+    assert studio.band.orders[-1].analysis["tempo_bpm"] == 90.0
+
+
+async def test_only_a_kept_tune_can_be_changed(studio: Studio) -> None:
+    """A track in the making has no tune yet and a stranger's is not found; neither is charged."""
+    making = await studio.create(title="Song", seed=7, duration_s=30)
+    request = pb.CreateTrackRequest(source_track_id=making.track_id, duration_s=30)
+    for user_id, code in (("", grpc.StatusCode.FAILED_PRECONDITION), (new_id(), grpc.StatusCode.NOT_FOUND)):
+        for ask in (
+            studio.tracks().CreateTrack(request, metadata=studio.metadata(user_id)),
+            studio.tracks().GetTune(pb.GetTuneRequest(track_id=making.track_id), metadata=studio.metadata(user_id)),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await ask
+            assert refused.value.code() is code
+    assert await studio.balance() == (80, 20)
+
+
+async def test_a_tune_that_is_put_away_before_its_turn_costs_nothing(studio: Studio) -> None:
+    """When the other track is gone by the time the job begins, the job fails with a reason and the credits are back."""
+    first = await studio.create(title="Song", seed=7, duration_s=30)
+    await studio.finish(first.job_id)
+    answer = await studio.tracks().CreateTrack(
+        pb.CreateTrackRequest(source_track_id=first.track_id, duration_s=30), metadata=studio.metadata()
+    )
+    await studio.tracks().DeleteTrack(pb.DeleteTrackRequest(track_id=first.track_id), metadata=studio.metadata())
+    job = await studio.finish(answer.job_id)
+
+    assert (job.state, job.error_reason) == (State.FAILED, "NOT_FOUND")
+    assert await studio.balance() == (80, 0)
 
 
 async def test_what_a_ready_track_shows(studio: Studio) -> None:
@@ -135,7 +202,7 @@ async def test_one_failed_variant_stops_the_other(studio: Studio) -> None:
 
 
 async def test_sounds_are_stored_once_for_all_attempts(studio: Studio) -> None:
-    """A song that needed a second attempt at its second half leaves one asset for each variant and one cover."""
+    """A song that needed a second attempt at its second half leaves one sound and one score by variant, one cover."""
     studio.band.faults["judge"] = [ProviderFailed("once"), ProviderFailed("twice")]
     answer = await studio.create()
     await studio.finish(answer.job_id)
@@ -146,6 +213,8 @@ async def test_sounds_are_stored_once_for_all_attempts(studio: Studio) -> None:
             media_pb2.Asset.KIND_RECORDING,
             media_pb2.Asset.KIND_MUSIC,
             media_pb2.Asset.KIND_MUSIC,
+            media_pb2.Asset.KIND_DOCUMENT,
+            media_pb2.Asset.KIND_DOCUMENT,
             media_pb2.Asset.KIND_IMAGE,
         ]
     )

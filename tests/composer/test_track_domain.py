@@ -6,6 +6,7 @@ import pytest
 
 from services.composer.domain.errors import TrackNotReady, VariantNotFound
 from services.composer.domain.track import Track, TrackState, Variant, Wishes, clean_line, clean_text, state_after
+from services.composer.domain.tune import TuneChange
 from services.kit.errors import ParamInvalid
 from services.kit.jobs.states import State
 
@@ -147,3 +148,24 @@ def test_nothing_to_choose_from(state: TrackState) -> None:
 def test_a_track_stands_where_its_job_stands(job: State, then: TrackState) -> None:
     """Every state of a job has one state of the track."""
     assert state_after(job) is then
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"asset_id": ""}, "asset_id"),
+        ({"source_track_id": "t"}, "asset_id"),
+        ({"tune_change": TuneChange(transpose_semitones=2)}, "tune_change"),
+    ],
+)
+def test_a_song_has_one_tune(changes: dict[str, object], field: str) -> None:
+    """A song is made of a recording or of another song's tune, and only the latter can be changed."""
+    with pytest.raises(ParamInvalid) as refused:
+        wishes(**changes)
+    assert field in str(refused.value.metadata)
+
+
+def test_a_song_of_another_ones_tune_has_its_title_later() -> None:
+    """Without a title it is left open for the one of the other song, and a given one is kept."""
+    assert wishes(asset_id="", source_track_id="t").title == ""
+    assert wishes(asset_id="", source_track_id="t", title="Mine").title == "Mine"

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import io
 import json
+from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -146,6 +147,8 @@ def _make(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         "chords": ["C", "G"],
         "instruments": ["Piano"],
         "scores": {"label": label, "melody": 0.9},
+        "midi": b64encode(_MIDI).decode(),
+        "chord_sheet": "[chorus]\n| C | G |\n",
     }
     return answer, _SONGS[label]
 
@@ -158,8 +161,10 @@ def _judge(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     return {"recommended": recommended, **scored}, picture.getvalue()
 
 
-_ANSWERS = {"check": _check, "listen": _listen, "segment": _segment, "make": _make, "judge": _judge}
+_ANSWERS = {"check": _check, "listen": _listen, "segment": _segment, "change": _segment, "make": _make, "judge": _judge}
 _SONGS: dict[str, bytes] = {}
+# One track that ends at once.
+_MIDI = b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0"
 
 
 @asynccontextmanager

@@ -5,18 +5,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from services.composer.domain.track import Track, TrackState, Variant
+from services.composer.domain.track import Recipe, Track, TrackState, Variant
 from tests.simulate.database import Table, Transaction
 
 
 @dataclass(frozen=True)
 class MemoryTracks:
-    """Tracks and variants; the names of the methods are those of the storage module."""
+    """Tracks, variants and recipes; the names of the methods are those of the storage module."""
 
     tracks: Table = field(default_factory=lambda: Table("tracks"))
     by_request: Table = field(default_factory=lambda: Table("tracks_by_request"))
     put_away: Table = field(default_factory=lambda: Table("tracks_put_away"))
     variants: Table = field(default_factory=lambda: Table("variants"))
+    recipes: Table = field(default_factory=lambda: Table("recipes"))
     users: Table = field(default_factory=lambda: Table("user_locks"))
 
     async def lock_user(self, tx: Transaction, user_id: str) -> None:
@@ -100,10 +101,23 @@ class MemoryTracks:
         for each in made:
             await tx.insert(self.variants, (each.track_id, each.label), each)
 
+    async def add_recipe(self, tx: Transaction, recipe: Recipe) -> None:
+        """Write what the track was made of."""
+        await tx.trip()
+        await tx.insert(self.recipes, recipe.track_id, recipe)
+
+    async def find_recipe(self, tx: Transaction, track_id: str) -> Recipe | None:
+        """Return what the track was made of, or None when that is not known."""
+        await tx.trip()
+        found: Recipe | None = tx.get(self.recipes, track_id)
+        return found
+
     async def asset_in_use(self, tx: Transaction, asset_id: str) -> bool:
         """Say whether a track in the making reads the asset, or any living track plays or shows it."""
         await tx.trip()
-        sounding = {each.track_id for _, each in tx.scan(self.variants) if each.asset_id == asset_id}
+        sounding = {
+            each.track_id for _, each in tx.scan(self.variants) if asset_id in {each.asset_id, each.midi_asset_id}
+        }
         return any(
             (track.asset_id == asset_id and track.state is TrackState.GENERATING)
             or track.cover_asset_id == asset_id

@@ -30,7 +30,7 @@ QUERIES: Mapping[str, str] = {
     "steps": "SELECT job_id::text, name FROM composer.job_steps",
     "tracks": """SELECT track_id::text, user_id::text, job_id::text, state, asset_id::text, cover_asset_id::text,
                  request_id, delete_time IS NOT NULL AS deleted FROM composer.tracks""",
-    "variants": "SELECT track_id::text, label, asset_id::text FROM composer.variants",
+    "variants": "SELECT track_id::text, label, asset_id::text, midi_asset_id::text FROM composer.variants",
     "assets": """SELECT asset_id::text, user_id::text, kind, state, job_id::text, raw_key, storage_key, request_key,
                  delete_time IS NOT NULL AS deleted FROM media.assets""",
     "objects": "SELECT object_key, delete_after IS NULL AS kept FROM media.objects",

@@ -114,14 +114,14 @@ def tracks_are_whole(state: State) -> Iterator[str]:
             yield f"track {track['track_id']} has no job"
             continue
         found = variants.get(track["track_id"], [])
-        sounds = [each["asset_id"] for each in found]
+        sounds = [each[name] for each in found for name in ("asset_id", "midi_asset_id") if each[name]]
         if track["deleted"]:
             continue
         if job["state"] == "completed":
             if track["state"] != "ready" or sorted(each["label"] for each in found) != ["A", "B"]:
                 yield f"track {track['track_id']} is {track['state']} with {len(found)} variants, its job is completed"
             if not {*sounds, track["cover_asset_id"]} <= alive:
-                yield f"track {track['track_id']} has sounds or a cover that are not there"
+                yield f"track {track['track_id']} has sounds, scores or a cover that are not there"
         elif ended(job) and (found or track["state"] == "ready"):
             yield f"track {track['track_id']} has {len(found)} variants though its job is {job['state']}"
 

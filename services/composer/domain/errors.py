@@ -7,6 +7,14 @@ class TrackNotFound(NotFound):
     """No living track of this user has the id."""
 
 
+class SourceNotUsable(BusinessRule):
+    """The tune of this track was not kept, so that another song of it needs the recording again."""
+
+
+class RecipeMissing(NotFound):
+    """It is not known what the track was made of: another provider made it, or an earlier version of ours."""
+
+
 class VariantNotFound(NotFound):
     """The track has no variant of this id."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.composer.domain.errors import TrackNotReady, VariantNotFound
+from services.composer.domain.tune import TuneChange
 from services.kit.errors import ParamInvalid
 from services.kit.jobs.states import State
 
@@ -48,6 +49,19 @@ class Variant:
     chords: list[str] = field(default_factory=list)
     instruments: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    # The song as a MIDI file and as text; empty when its maker wrote none.
+    midi_asset_id: str = ""
+    chord_sheet: str = ""
+    mp3_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What an engine was asked for when it made a track: whoever asks the same version again gets the same bytes."""
+
+    track_id: str
+    engine: str
+    order: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +118,9 @@ class Wishes:
     lyrics_version_id: str = ""
     # The version of the price that the person was shown; 0 for the current one.
     price_version: int = 0
+    # Whose tune is taken without listening anew, and what is otherwise in it; empty and None for a recording.
+    source_track_id: str = ""
+    tune_change: TuneChange | None = None
 
     @classmethod
     def cleaned(
@@ -119,11 +136,18 @@ class Wishes:
         seed: int,
         today: datetime,
         lyrics_version_id: str = "",
+        source_track_id: str = "",
+        tune_change: TuneChange | None = None,
     ) -> "Wishes":
         """Return the wishes without markup, with the defaults filled in; only the lyrics keep their line breaks.
 
-        Raises ParamInvalid for a length that no song has, and for words given twice.
+        The title of a song of another one's tune stays empty when none is given: it is the other one's. Raises
+        ParamInvalid for a length that no song has, for words or a tune given twice, and for no tune at all.
         """
+        if bool(asset_id) == bool(source_track_id):
+            raise ParamInvalid.of("asset_id", "excludes source_track_id" if asset_id else "is needed")
+        if tune_change is not None and not source_track_id:
+            raise ParamInvalid.of("tune_change", "needs source_track_id")
         if lyrics and lyrics_version_id:
             raise ParamInvalid.of("lyrics_version_id", "excludes lyrics")
         wanted_s = duration_s or DEFAULT_DURATION_S
@@ -131,7 +155,7 @@ class Wishes:
             raise ParamInvalid.of("duration_s", f"must be 0 or from {SHORTEST_DURATION_S} to {LONGEST_DURATION_S}")
         return cls(
             asset_id=asset_id,
-            title=clean_line(title) or f"Hum {today:%Y-%m-%d %H:%M}",
+            title=clean_line(title) or ("" if source_track_id else f"Hum {today:%Y-%m-%d %H:%M}"),
             style=clean_line(style),
             mood=clean_line(mood),
             lyrics=clean_text(lyrics),
@@ -139,6 +163,8 @@ class Wishes:
             duration_s=wanted_s,
             seed=seed,
             lyrics_version_id=lyrics_version_id,
+            source_track_id=source_track_id,
+            tune_change=tune_change,
         )
 
 

@@ -5,3 +5,6 @@ one frozen value to the next: `listen` turns a take into an `Analysis`, `compose
 `Brief` into a `Score`, `render` a `Score` into a mastered stereo signal, `judge` measures the result.
 It reads no files but the soundfont it is given, and imports nothing of the services around it.
 """
+
+VERSION = "1"
+"""Raised by every change that makes another song of the same analysis, brief and seed."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cadenza.media.v1 import asset_service_pb2 as media_pb2
 from services.composer.domain.errors import TakeMissing, TrackNotFound
-from services.composer.domain.track import Variant
+from services.composer.domain.track import Recipe, Variant
 from services.composer.providers import KEY_NAMES, Order, Stopped, TakeRefused
 from services.kit.ids import new_id
 from services.kit.jobs.errors import JobCancelled, JobFailed
@@ -77,6 +78,8 @@ class _Song:
         self._gate = job.gate
         self._run = run
         self._take: bytes | None = None
+        # The track whose tune is taken; empty when there is a take to listen to.
+        self._source: str = run.params.get("source_track_id", "")
 
     async def make(self) -> None:
         """Go through the steps and end the job."""
@@ -87,14 +90,21 @@ class _Song:
             await self._making.fence(track, run.lease_token)
         check = await self._step("audio_check", lambda: self._check(track))
         analysis = await self._step("audio_analyze", lambda: self._listen(track))
-        picked = await self._step("segment_pick", lambda: self._listener.pick(analysis, self._run.cancelled))
+        picked = await self._step("segment_pick", lambda: self._pick(analysis))
         order = await self._step("compose_params", lambda: self._params(track, check, picked))
         generated = await self._step("music_generate", lambda: self._generate(track, picked, order))
         judged = await self._step("ab_eval", lambda: self._judge(track, generated))
         variants = [_variant(track, generated[label], judged[label]) for label in _LABELS]
+        engine = generated["A"].get("engine", "")
+        recipe = Recipe(track_id=track.track_id, engine=engine, order={**order, "analysis": picked}) if engine else None
         async with run.finish({"track_id": track.track_id, "recommended": judged["recommended"]}) as tx:
             await self._making.enter(
-                tx, track, variants, provider=self._provider.name, cover_asset_id=judged["cover_asset_id"]
+                tx,
+                track,
+                variants,
+                provider=self._provider.name,
+                cover_asset_id=judged["cover_asset_id"],
+                recipe=recipe,
             )
 
     async def _step(self, name: str, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -107,10 +117,22 @@ class _Song:
         return self._take
 
     async def _check(self, track: Track) -> dict[str, Any]:
+        if self._source:
+            _, shown = await self._making.tune_of(self._source)
+            return {name: shown[name] for name in ("loudness_lufs", "voiced_ratio", "snr_db")}
         return await self._listener.check(await self._sound(track), self._run.cancelled)
 
     async def _listen(self, track: Track) -> dict[str, Any]:
+        if self._source:
+            heard, _ = await self._making.tune_of(self._source)
+            return heard
         return await self._listener.listen(await self._sound(track), self._run.cancelled)
+
+    async def _pick(self, analysis: dict[str, Any]) -> dict[str, Any]:
+        """Return the analysis with the best stretch chosen, or as the person wants the tune of the other track."""
+        if self._source:
+            return await self._listener.change(analysis, self._run.params["tune_change"], self._run.cancelled)
+        return await self._listener.pick(analysis, self._run.cancelled)
 
     async def _params(self, track: Track, check: Mapping[str, Any], analysis: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the provider is asked for besides the analysis, and show with the track what was heard."""
@@ -147,7 +169,7 @@ class _Song:
         return dict(zip(_LABELS, results, strict=True))
 
     async def _keep(self, track: Track, made: Made) -> dict[str, Any]:
-        """Store the sound of a variant and return its measures with the id of its asset."""
+        """Store the sound and the score of a variant and return its measures with the ids of their assets."""
         asset_id = await self._making.store(
             track,
             lease_token=self._run.lease_token,
@@ -159,9 +181,20 @@ class _Song:
             duration_ms=made.duration_ms,
             peaks=made.peaks,
         )
-        kept = asdict(made)
-        del kept["mp3"]
-        return kept | {"asset_id": asset_id}
+        midi_asset_id = ""
+        if made.midi:
+            midi_asset_id = await self._making.store(
+                track,
+                lease_token=self._run.lease_token,
+                request_id=f"{track.job_id}:{made.label}:midi",
+                kind=media_pb2.Asset.KIND_DOCUMENT,
+                filename=f"{made.label}.mid",
+                content_type="audio/midi",
+                data=made.midi,
+            )
+        kept = {name: value for name, value in asdict(made).items() if not isinstance(value, bytes)}
+        digest = hashlib.sha256(made.mp3).hexdigest()
+        return kept | {"asset_id": asset_id, "midi_asset_id": midi_asset_id, "mp3_sha256": digest}
 
     async def _judge(self, track: Track, generated: Mapping[str, Any]) -> dict[str, Any]:
         """Return the scores of the variants, the label to prefer, and the id of the stored cover."""
@@ -181,6 +214,8 @@ class _Song:
 def _variant(track: Track, kept: Mapping[str, Any], judged: Mapping[str, Any]) -> Variant:
     """Return a variant as it is entered with the track."""
     same = ("label", "asset_id", "duration_ms", "style", "key", "tempo_bpm", "melody_score", "loudness_lufs")
+    # What an earlier version of this code has kept of a finished step has none of these.
+    later = {name: kept.get(name, "") for name in ("midi_asset_id", "chord_sheet", "mp3_sha256")}
     return Variant(
         variant_id=new_id(),
         track_id=track.track_id,
@@ -190,6 +225,7 @@ def _variant(track: Track, kept: Mapping[str, Any], judged: Mapping[str, Any]) -
         chords=list(kept["chords"]),
         instruments=list(kept["instruments"]),
         **{name: kept[name] for name in same},
+        **later,
     )
 
 

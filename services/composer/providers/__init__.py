@@ -40,7 +40,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Made:
-    """A finished variant: the mp3 and what was measured on its decoded sound."""
+    """A finished variant: the mp3 and what was measured on its decoded sound.
+
+    `midi` is the same song as a standard MIDI file and `chord_sheet` as text; both are empty when nobody wrote them.
+    `engine` is the version of whoever made it; empty when it gives no promise to make the same again.
+    """
 
     label: Label
     mp3: bytes
@@ -55,6 +59,9 @@ class Made:
     chords: tuple[str, ...]
     instruments: tuple[str, ...]
     scores: dict[str, float | str]
+    midi: bytes = b""
+    chord_sheet: str = ""
+    engine: str = ""
 
 
 class Listener(Protocol):
@@ -70,6 +77,12 @@ class Listener(Protocol):
 
     async def pick(self, analysis: dict[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
         """Return the analysis with the best stretch of the take chosen."""
+        ...
+
+    async def change(
+        self, analysis: dict[str, Any], change: dict[str, Any], stop: Callable[[], bool]
+    ) -> dict[str, Any]:
+        """Return the analysis with the person's changes (`domain.tune.TuneChange.plain`); raises TakeRefused."""
         ...
 
     async def judge(

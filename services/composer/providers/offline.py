@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import sys
+from base64 import b64decode
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,14 @@ class OfflineProvider:
         )
         return answer
 
+    async def change(
+        self, analysis: dict[str, Any], change: dict[str, Any], stop: Callable[[], bool]
+    ) -> dict[str, Any]:
+        """Return the analysis with the person's changes; raises TakeRefused when no tune is left."""
+        request = {"task": "change", "analysis": analysis, "change": change}
+        answer, _ = await self._run(request, b"", stop=stop, timeout_s=_LISTEN_TIMEOUT_S)
+        return answer
+
     async def judge(
         self, variants: dict[str, Any], seed: int, stop: Callable[[], bool]
     ) -> tuple[dict[str, Any], bytes]:
@@ -83,6 +92,7 @@ class OfflineProvider:
         answer, mp3 = await self._run(request, b"", stop=stop, timeout_s=_MAKE_TIMEOUT_S, progress=progress)
         for name in ("peaks", "chords", "instruments"):
             answer[name] = tuple(answer[name])
+        answer["midi"] = b64decode(answer.get("midi", ""), validate=True)
         return Made(mp3=mp3, **answer)
 
     async def _run(

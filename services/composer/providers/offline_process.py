@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+from base64 import b64encode
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,27 @@ def _segment(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str],
     return analysis_to_json(cut_to_segment(analysis_from_json(request["analysis"]))), b""
 
 
+def _change(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine.listen.change import change_tune
+    from services.composer.engine.listen.record import analysis_from_json, analysis_to_json
+    from services.composer.engine.music import HeardNote, Segment
+
+    change = request["change"]
+    start, end = change.get("segment_start_ms", 0), change.get("segment_end_ms", 0)
+    changed = change_tune(
+        analysis_from_json(request["analysis"]),
+        notes=[HeardNote(a / 1e3, b / 1e3, pitch, float(pitch)) for a, b, pitch in change.get("notes", ())],
+        segment=Segment(start / 1e3, end / 1e3, 1.0) if end else None,
+        transpose=change.get("transpose_semitones", 0),
+        tempo_bpm=change.get("tempo_bpm", 0.0),
+    )
+    return analysis_to_json(changed), b""
+
+
 def _make(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine import VERSION
+    from services.composer.engine.compose.midi import score_to_midi
+    from services.composer.engine.compose.sheet import chord_sheet
     from services.composer.engine.compose.song import compose
     from services.composer.engine.listen.record import analysis_from_json
     from services.composer.engine.music import RENDER_RATE, Brief
@@ -71,7 +92,8 @@ def _make(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], Non
     mp3 = encode_mp3(song.audio, rate=RENDER_RATE, ffmpeg=request["ffmpeg"], title=f"{score.title} ({score.label})")
     say(0.93, "listen to the result")
     heard = decode(mp3, rate=RENDER_RATE, channels=2, ffmpeg=request["ffmpeg"])
-    return _measured(score, heard), mp3
+    taken_away = {"midi": b64encode(score_to_midi(score)).decode(), "chord_sheet": chord_sheet(score)}
+    return _measured(score, heard) | taken_away | {"engine": VERSION}, mp3
 
 
 def _measured(score: Score, heard: NDArray[np.float32]) -> dict[str, Any]:
@@ -117,7 +139,7 @@ def _judge(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], N
     return answer, draw_cover(best["peaks"], key, best["tempo_bpm"], request["seed"])
 
 
-_TASKS = {"check": _check, "listen": _listen, "segment": _segment, "make": _make, "judge": _judge}
+_TASKS = {"check": _check, "listen": _listen, "segment": _segment, "change": _change, "make": _make, "judge": _judge}
 
 
 def _end_with(source: int) -> None:

@@ -1,5 +1,6 @@
 """Turns tracks, jobs and their events into messages of the contract."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cadenza.composer.v1 import track_service_pb2 as pb
 from cadenza.error.v1.reason_pb2 import Reason
 from cadenza.job.v1 import job_pb2
-from services.composer.domain.track import Track, Variant
+from services.composer.domain.track import Recipe, Track, Variant
 from services.composer.usecases.address import Address
 from services.kit.jobs.job import Job, JobEvent
 from services.kit.jobs.states import State
@@ -18,6 +19,9 @@ ESTIMATED_TIME_S = 30
 """Usual time of a song from submission to the end, as the older clients are told."""
 
 _NOWHERE = Address("", "", ())
+# The engine keeps one value of the curve per frame; the eye needs fewer.
+_FRAME_MS, _EVERY = 10, 2
+_A_HZ, _A_PITCH = 440.0, 69
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
@@ -88,7 +92,8 @@ def _analysis(heard: Mapping[str, Any]) -> pb.Analysis:
     return pb.Analysis(**{name: value for name, value in heard.items() if name != "notes"}, notes=notes)
 
 
-def _variant(variant: Variant, address: Address) -> pb.Variant:
+def _variant(variant: Variant, addresses: Mapping[str, Address], *, whole: bool) -> pb.Variant:
+    address = addresses.get(variant.asset_id, _NOWHERE)
     return pb.Variant(
         variant_id=variant.variant_id,
         label=variant.label,
@@ -107,11 +112,24 @@ def _variant(variant: Variant, address: Address) -> pb.Variant:
         chords=variant.chords,
         instruments=variant.instruments,
         remarks=variant.remarks,
+        midi_url=addresses.get(variant.midi_asset_id, _NOWHERE).download_url,
+        chord_sheet=variant.chord_sheet if whole else "",
+    )
+
+
+def tune_message(track: Track, recipe: Recipe) -> pb.GetTuneResponse:
+    """Return the tune of a track that has one: what was heard, and every second value of the curve it was read from."""
+    curve = recipe.order["analysis"]["f0_hz"][::_EVERY]
+    cents = [round(100 * (_A_PITCH + 12 * math.log2(hz / _A_HZ))) if hz > 0 else 0 for hz in curve]
+    return pb.GetTuneResponse(
+        analysis=_analysis(track.analysis) if track.analysis else None,
+        f0_cents=cents,
+        f0_step_ms=_EVERY * _FRAME_MS,
     )
 
 
 def track_message(track: Track, addresses: Mapping[str, Address], *, whole: bool = True) -> pb.Track:
-    """Return the track as its owner sees it; without *whole* its words and its analysis are left out."""
+    """Return the track as its owner sees it; without *whole* its words, analysis and chord sheets are left out."""
     return pb.Track(
         track_id=track.track_id,
         title=track.title,
@@ -122,7 +140,7 @@ def track_message(track: Track, addresses: Mapping[str, Address], *, whole: bool
         mood=track.mood,
         lyrics=track.lyrics if whole else "",
         analysis=_analysis(track.analysis) if whole and track.analysis else None,
-        variants=[_variant(each, addresses.get(each.asset_id, _NOWHERE)) for each in track.variants],
+        variants=[_variant(each, addresses, whole=whole) for each in track.variants],
         chosen_variant_id=track.chosen_variant_id,
         cover_url=addresses.get(track.cover_asset_id, _NOWHERE).url,
         provider=track.provider,

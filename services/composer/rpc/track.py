@@ -6,7 +6,8 @@ from typing import Any
 from cadenza.composer.v1 import track_service_pb2 as pb
 from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceServicer
 from services.composer.domain.track import Track, Wishes
-from services.composer.rpc.messages import job_message, track_message
+from services.composer.domain.tune import TuneChange
+from services.composer.rpc.messages import job_message, track_message, tune_message
 from services.composer.usecases.address import Addresses
 from services.composer.usecases.track import Caller, Tracks
 from services.kit.clock import Clock
@@ -38,6 +39,8 @@ class TrackRpc(TrackServiceServicer):
             duration_s=request.duration_s,
             seed=request.seed,
             lyrics_version_id=request.lyrics_version_id,
+            source_track_id=request.source_track_id,
+            tune_change=_tune_change(request.tune_change) if request.HasField("tune_change") else None,
             today=self._clock(),
         )
         wishes = replace(wishes, price_version=request.price_version)
@@ -51,6 +54,11 @@ class TrackRpc(TrackServiceServicer):
         """Return one of the caller's tracks."""
         track = await self._tracks.get(current_user().user_id, request.track_id)
         return pb.GetTrackResponse(track=await self._message(track))
+
+    async def GetTune(self, request: pb.GetTuneRequest, context: Any) -> pb.GetTuneResponse:
+        """Return the tune of one of the caller's tracks."""
+        track, recipe = await self._tracks.tune(current_user().user_id, request.track_id)
+        return tune_message(track, recipe)
 
     async def ListTracks(self, request: pb.ListTracksRequest, context: Any) -> pb.ListTracksResponse:
         """Return a page of the caller's tracks."""
@@ -89,3 +97,14 @@ class TrackRpc(TrackServiceServicer):
     async def CheckAssetUse(self, request: pb.CheckAssetUseRequest, context: Any) -> pb.CheckAssetUseResponse:
         """Say whether a song in the making reads the asset."""
         return pb.CheckAssetUseResponse(in_use=await self._tracks.asset_in_use(request.asset_id))
+
+
+def _tune_change(message: pb.TuneChange) -> TuneChange:
+    """Return the change that a caller asks for; raises ParamInvalid."""
+    return TuneChange.checked(
+        notes=[(note.start_ms, note.end_ms, note.pitch) for note in message.notes],
+        segment_start_ms=message.segment_start_ms,
+        segment_end_ms=message.segment_end_ms,
+        transpose_semitones=message.transpose_semitones,
+        tempo_bpm=message.tempo_bpm,
+    )

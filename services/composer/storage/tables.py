@@ -85,9 +85,21 @@ variants = Table(
     Column("chords", JSONB, nullable=False),
     Column("instruments", JSONB, nullable=False),
     Column("remarks", JSONB, nullable=False),
+    id_column("midi_asset_id"),
+    Column("chord_sheet", Text, nullable=False, server_default=text("''")),
+    Column("mp3_sha256", Text, nullable=False, server_default=text("''")),
     Index("ix_variants_asset_id", "asset_id"),
+    Index("ix_variants_midi_asset_id", "midi_asset_id", postgresql_where=text("midi_asset_id IS NOT NULL")),
     UniqueConstraint("track_id", "label"),
     CheckConstraint("label IN ('A', 'B')", name="label"),
+)
+
+recipes = Table(
+    "recipes",
+    metadata,
+    id_column("track_id", ForeignKey("composer.tracks.track_id", ondelete="CASCADE"), primary_key=True),
+    Column("engine", Text, nullable=False),
+    Column("order", JSONB, nullable=False),
 )
 
 _LYRICS_STATES = ", ".join(f"'{state.value}'" for state in LyricsState)

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.composer.domain.track import Track, TrackState, Variant
-from services.composer.storage.tables import tracks, variants
+from services.composer.domain.track import Recipe, Track, TrackState, Variant
+from services.composer.storage.tables import recipes, tracks, variants
 
 _TRACK_FIELDS = tuple(each.name for each in fields(Track) if each.name != "variants")
 _VARIANT_FIELDS = tuple(each.name for each in fields(Variant))
@@ -22,6 +22,11 @@ def _track(row: Mapping[Any, Any]) -> Track:
     for name in _OPTIONAL_IDS:
         values[name] = values[name] or ""
     return Track(**values)
+
+
+def _variant(row: Mapping[Any, Any]) -> Variant:
+    values = {name: row[name] for name in _VARIANT_FIELDS}
+    return Variant(**{**values, "midi_asset_id": values["midi_asset_id"] or ""})
 
 
 async def lock_user(tx: AsyncConnection, user_id: str) -> None:
@@ -85,7 +90,7 @@ async def with_variants(tx: AsyncConnection, found: Sequence[Track]) -> list[Tra
     if not ids:
         return []
     query = select(variants).where(variants.c.track_id.in_(ids)).order_by(variants.c.track_id, variants.c.label)
-    rows = [Variant(**{name: row[name] for name in _VARIANT_FIELDS}) for row in (await tx.execute(query)).mappings()]
+    rows = [_variant(row) for row in (await tx.execute(query)).mappings()]
     return [replace(track, variants=tuple(v for v in rows if v.track_id == track.track_id)) for track in found]
 
 
@@ -105,12 +110,26 @@ async def settle_state(tx: AsyncConnection, job_id: str, state: TrackState, now:
 
 async def add_variants(tx: AsyncConnection, made: Sequence[Variant]) -> None:
     """Write the variants of a track."""
-    await tx.execute(insert(variants), [{name: getattr(each, name) for name in _VARIANT_FIELDS} for each in made])
+    rows = [{name: getattr(each, name) for name in _VARIANT_FIELDS} for each in made]
+    await tx.execute(insert(variants), [row | {"midi_asset_id": row["midi_asset_id"] or None} for row in rows])
+
+
+async def add_recipe(tx: AsyncConnection, recipe: Recipe) -> None:
+    """Write what the track was made of."""
+    await tx.execute(insert(recipes).values(track_id=recipe.track_id, engine=recipe.engine, order=recipe.order))
+
+
+async def find_recipe(tx: AsyncConnection, track_id: str) -> Recipe | None:
+    """Return what the track was made of, or None when that is not known."""
+    row = (await tx.execute(select(recipes).where(recipes.c.track_id == track_id))).mappings().first()
+    return None if row is None else Recipe(**row)
 
 
 async def asset_in_use(tx: AsyncConnection, asset_id: str) -> bool:
     """Say whether a living track that is still being made reads the asset, or any living track plays or shows it."""
-    sounding = select(variants.c.track_id).where(variants.c.asset_id == asset_id)
+    sounding = select(variants.c.track_id).where(
+        or_(variants.c.asset_id == asset_id, variants.c.midi_asset_id == asset_id)
+    )
     query = select(tracks.c.track_id).where(
         tracks.c.delete_time.is_(None),
         or_(

@@ -33,7 +33,8 @@ class Addresses:
     async def of(self, tracks: Iterable[Track]) -> Mapping[str, Address]:
         """Return the address of every asset of tracks of one user by asset id; missing assets are left out."""
         found = list(tracks)
-        ids = {each.asset_id for track in found for each in track.variants}
+        variants = [each for track in found for each in track.variants]
+        ids = {each.asset_id for each in variants} | {each.midi_asset_id for each in variants if each.midi_asset_id}
         ids |= {track.cover_asset_id for track in found if track.cover_asset_id}
         if not ids:
             return {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cadenza.media.v1 import asset_service_pb2 as media_pb2
 from services.composer.domain.errors import TakeMissing, TrackNotFound
-from services.composer.domain.track import Track, TrackState, Variant
+from services.composer.domain.track import Recipe, Track, TrackState, Variant
 from services.composer.storage import track as storage
 from services.kit import crash
 from services.kit.crash import Act
@@ -46,6 +46,18 @@ class Making:
         if found is None:
             raise TrackNotFound("the track is gone", kind="track", id=track_id)
         return found
+
+    async def tune_of(self, track_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what was heard in the take of another track, whole, and as its owner is shown it.
+
+        Raises TrackNotFound when it or its tune is gone.
+        """
+        async with self._db.transaction() as tx:
+            source = await storage.find(tx, track_id)
+            recipe = await storage.find_recipe(tx, track_id)
+        if source is None or source.analysis is None or recipe is None:
+            raise TrackNotFound("the track whose tune is wanted is gone", kind="track", id=track_id)
+        return recipe.order["analysis"], source.analysis
 
     async def take(self, track: Track) -> bytes:
         """Return the take that the track is made from, as Media's mp3; raises TakeMissing when another try is vain."""
@@ -112,11 +124,20 @@ class Making:
         return answer.asset.asset_id
 
     async def enter(
-        self, tx: AsyncConnection, track: Track, made: Sequence[Variant], *, provider: str, cover_asset_id: str
+        self,
+        tx: AsyncConnection,
+        track: Track,
+        made: Sequence[Variant],
+        *,
+        provider: str,
+        cover_asset_id: str,
+        recipe: Recipe | None,
     ) -> None:
         """Write the variants and make the recommended one the track's own, in the transaction that ends the job."""
         recommended = next(each.variant_id for each in made if each.recommended)
         await storage.add_variants(tx, made)
+        if recipe is not None:
+            await storage.add_recipe(tx, recipe)
         await storage.change(
             tx,
             track.track_id,

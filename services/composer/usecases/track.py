@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cadenza.media.v1 import asset_service_pb2 as media_pb2
-from services.composer.domain.errors import AssetNotReady, GenerateBusy, LyricsNotFound, TrackNotFound
+from services.composer.domain.errors import (
+    AssetNotReady,
+    GenerateBusy,
+    LyricsNotFound,
+    SourceNotUsable,
+    TrackNotFound,
+)
 from services.composer.domain.lyrics import LYRICS
-from services.composer.domain.track import Track, TrackState, Wishes, clean_line, clean_text
+from services.composer.domain.track import Recipe, Track, TrackState, Wishes, clean_line, clean_text
 from services.composer.storage import lyrics
 from services.composer.storage import track as storage
 from services.kit.crash import Act
@@ -88,14 +94,18 @@ class Tracks:
         """Return the new track and its queued job, its price held.
 
         The same key with the same wishes returns what it made before; with others it raises IdempotencyKeyReused.
-        Whatever is refused (AssetNotReady, LyricsNotFound, GenerateBusy, insufficient credits) leaves nothing behind.
+        Whatever is refused (AssetNotReady, TrackNotFound, SourceNotUsable, LyricsNotFound, GenerateBusy, insufficient
+        credits) leaves nothing behind.
         """
         if key:
             async with self._db.transaction() as tx:
                 known = await self._known(tx, caller, key)
             if known:
                 return await self._again(*known)
-        await self._check_asset(caller, wishes.asset_id)
+        if wishes.source_track_id:
+            wishes = await self._of_source(caller, wishes)
+        else:
+            await self._check_asset(caller, wishes.asset_id)
         wishes = await self._with_words(caller, wishes)
         track, job, new = await self._write(caller, wishes, key)
         if not new:
@@ -136,6 +146,14 @@ class Tracks:
         if asset.state != media_pb2.Asset.STATE_READY:
             state = media_pb2.Asset.State.Name(asset.state).removeprefix("STATE_").lower()
             raise AssetNotReady("the recording is not ready", asset_id=asset_id, state=state)
+
+    async def _of_source(self, caller: Caller, wishes: Wishes) -> Wishes:
+        """Return the wishes with the recording, and where they have none the title, of the track whose tune they take.
+
+        Raises TrackNotFound, and SourceNotUsable for a track whose tune was not kept.
+        """
+        source, _ = await self.tune(caller.user_id, wishes.source_track_id)
+        return replace(wishes, asset_id=source.asset_id, title=wishes.title or source.title)
 
     async def _with_words(self, caller: Caller, wishes: Wishes) -> Wishes:
         """Return the wishes with the words of the version of lyrics that they name; raises LyricsNotFound."""
@@ -193,7 +211,7 @@ class Tracks:
                 user_id=caller.user_id,
                 subject_id=track_id,
                 # The price is held after this commit, perhaps by another process.
-                params={"track_id": track_id, "price_version": wishes.price_version},
+                params={"track_id": track_id, "price_version": wishes.price_version, **_tune(wishes)},
                 job_id=job_id,
                 trace_id=caller.trace_id,
                 platform=caller.platform,
@@ -204,6 +222,15 @@ class Tracks:
         """Return the user's living track; raises TrackNotFound. An empty user id stands for a trusted service."""
         async with self._db.transaction() as tx:
             return _found(await storage.find(tx, track_id, user_id=user_id), track_id)
+
+    async def tune(self, user_id: str, track_id: str) -> tuple[Track, Recipe]:
+        """Return the user's living track with the recipe that holds its tune; raises TrackNotFound, SourceNotUsable."""
+        async with self._db.transaction() as tx:
+            track = _found(await storage.find(tx, track_id, user_id=user_id), track_id)
+            recipe = await storage.find_recipe(tx, track_id)
+        if recipe is None or track.analysis is None:
+            raise SourceNotUsable("the tune of this track was not kept", track_id=track_id, state=track.state.value)
+        return track, recipe
 
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[Sequence[Track], str]:
         """Return one page of the user's tracks, newest first, and the token of the next page or an empty one."""
@@ -261,6 +288,14 @@ class Tracks:
         """Say whether a song in the making reads the asset or a living track plays or shows it."""
         async with self._db.transaction() as tx:
             return await storage.asset_in_use(tx, asset_id)
+
+
+def _tune(wishes: Wishes) -> dict[str, Any]:
+    """Return what the job has to know of where its tune is from; nothing for a recording."""
+    if not wishes.source_track_id:
+        return {}
+    change = wishes.tune_change.plain() if wishes.tune_change else {}
+    return {"source_track_id": wishes.source_track_id, "tune_change": change}
 
 
 def _found(track: Track | None, track_id: str) -> Track:

@@ -201,6 +201,8 @@ class Variant(_message.Message):
     INSTRUMENTS_FIELD_NUMBER: _builtins.int
     DOWNLOAD_URL_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
+    MIDI_URL_FIELD_NUMBER: _builtins.int
+    CHORD_SHEET_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     """Identifier of the variant."""
     label: _builtins.str
@@ -227,6 +229,10 @@ class Variant(_message.Message):
     """True for the variant the evaluation prefers."""
     download_url: _builtins.str
     """Signed address that saves the mp3 under the song's title."""
+    midi_url: _builtins.str
+    """Signed address that saves the song as a standard MIDI file; empty when its maker wrote none."""
+    chord_sheet: _builtins.str
+    """The chords bar by bar under the names of the sections, as plain text; empty in lists and when nobody wrote them."""
     @_builtins.property
     def peaks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Loudest value of each of up to 256 equal stretches, from 0 to 100."""
@@ -263,10 +269,12 @@ class Variant(_message.Message):
         instruments: _abc.Iterable[_builtins.str] | None = ...,
         download_url: _builtins.str = ...,
         remarks: _abc.Iterable[_builtins.str] | None = ...,
+        midi_url: _builtins.str = ...,
+        chord_sheet: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio_url", b"audio_url", "chords", b"chords", "download_url", b"download_url", "duration_ms", b"duration_ms", "instruments", b"instruments", "key", b"key", "label", b"label", "loudness_lufs", b"loudness_lufs", "melody_score", b"melody_score", "peaks", b"peaks", "recommended", b"recommended", "remarks", b"remarks", "score", b"score", "style", b"style", "tempo_bpm", b"tempo_bpm", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio_url", b"audio_url", "chord_sheet", b"chord_sheet", "chords", b"chords", "download_url", b"download_url", "duration_ms", b"duration_ms", "instruments", b"instruments", "key", b"key", "label", b"label", "loudness_lufs", b"loudness_lufs", "melody_score", b"melody_score", "midi_url", b"midi_url", "peaks", b"peaks", "recommended", b"recommended", "remarks", b"remarks", "score", b"score", "style", b"style", "tempo_bpm", b"tempo_bpm", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,8 +383,10 @@ class CreateTrackRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     LYRICS_VERSION_ID_FIELD_NUMBER: _builtins.int
     PRICE_VERSION_FIELD_NUMBER: _builtins.int
+    SOURCE_TRACK_ID_FIELD_NUMBER: _builtins.int
+    TUNE_CHANGE_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
-    """The recording, ready."""
+    """The recording, ready; empty when `source_track_id` says where the tune is from."""
     title: _builtins.str
     """Title; empty for one that is made from the date."""
     style: _builtins.str
@@ -399,6 +409,12 @@ class CreateTrackRequest(_message.Message):
     """Version of the price that the caller was shown; refused with PRICE_CHANGED when it holds no more. 0 takes the
     current one.
     """
+    source_track_id: _builtins.str
+    """Own finished track whose tune is taken as it was heard, without listening anew; excludes `asset_id`."""
+    @_builtins.property
+    def tune_change(self) -> Global___TuneChange:
+        """What is to be otherwise in the tune of `source_track_id`; absent changes nothing."""
+
     def __init__(
         self,
         *,
@@ -413,14 +429,58 @@ class CreateTrackRequest(_message.Message):
         request_id: _builtins.str = ...,
         lyrics_version_id: _builtins.str = ...,
         price_version: _builtins.int = ...,
+        source_track_id: _builtins.str = ...,
+        tune_change: Global___TuneChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tune_change", b"tune_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "duration_s", b"duration_s", "lyrics", b"lyrics", "lyrics_version_id", b"lyrics_version_id", "mood", b"mood", "price_version", b"price_version", "request_id", b"request_id", "seed", b"seed", "style", b"style", "title", b"title", "voice_gender", b"voice_gender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "duration_s", b"duration_s", "lyrics", b"lyrics", "lyrics_version_id", b"lyrics_version_id", "mood", b"mood", "price_version", b"price_version", "request_id", b"request_id", "seed", b"seed", "source_track_id", b"source_track_id", "style", b"style", "title", b"title", "tune_change", b"tune_change", "voice_gender", b"voice_gender"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateTrackRequest: _TypeAlias = CreateTrackRequest  # noqa: Y015
+
+@_typing.final
+class TuneChange(_message.Message):
+    """A tune as its singer wants it instead of as it was heard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTES_FIELD_NUMBER: _builtins.int
+    SEGMENT_START_MS_FIELD_NUMBER: _builtins.int
+    SEGMENT_END_MS_FIELD_NUMBER: _builtins.int
+    TRANSPOSE_SEMITONES_FIELD_NUMBER: _builtins.int
+    TEMPO_BPM_FIELD_NUMBER: _builtins.int
+    segment_start_ms: _builtins.int
+    """Start of the stretch to compose upon, in milliseconds."""
+    segment_end_ms: _builtins.int
+    """End of that stretch, in milliseconds; 0 keeps the stretch that was chosen."""
+    transpose_semitones: _builtins.int
+    """Semitones up, or down when negative."""
+    tempo_bpm: _builtins.float
+    """Quarter notes a minute that the song is played at; 0 keeps those that were heard."""
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeardNote]:
+        """All notes, in the order of their starts, instead of those that were heard; empty keeps those. A note that another
+        one begins in ends there.
+        """
+
+    def __init__(
+        self,
+        *,
+        notes: _abc.Iterable[Global___HeardNote] | None = ...,
+        segment_start_ms: _builtins.int = ...,
+        segment_end_ms: _builtins.int = ...,
+        transpose_semitones: _builtins.int = ...,
+        tempo_bpm: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notes", b"notes", "segment_end_ms", b"segment_end_ms", "segment_start_ms", b"segment_start_ms", "tempo_bpm", b"tempo_bpm", "transpose_semitones", b"transpose_semitones"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TuneChange: _TypeAlias = TuneChange  # noqa: Y015
 
 @_typing.final
 class CreateTrackResponse(_message.Message):
@@ -507,6 +567,64 @@ class GetTrackResponse(_message.Message):
 Global___GetTrackResponse: _TypeAlias = GetTrackResponse  # noqa: Y015
 
 @_typing.final
+class GetTuneRequest(_message.Message):
+    """Asks for the tune of a track."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_ID_FIELD_NUMBER: _builtins.int
+    track_id: _builtins.str
+    """The track."""
+    def __init__(
+        self,
+        *,
+        track_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["track_id", b"track_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTuneRequest: _TypeAlias = GetTuneRequest  # noqa: Y015
+
+@_typing.final
+class GetTuneResponse(_message.Message):
+    """Answers with the tune of a track."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    F0_CENTS_FIELD_NUMBER: _builtins.int
+    F0_STEP_MS_FIELD_NUMBER: _builtins.int
+    f0_step_ms: _builtins.int
+    """Milliseconds between two values."""
+    @_builtins.property
+    def analysis(self) -> Global___Analysis:
+        """What was heard, or what the person made of it."""
+
+    @_builtins.property
+    def f0_cents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Fundamental frequency of the voice, one value per `f0_step_ms` from the start of the recording: hundredths of a
+        semitone above MIDI pitch 0, so that 6900 is a' at 440 Hz; 0 where nobody sings.
+        """
+
+    def __init__(
+        self,
+        *,
+        analysis: Global___Analysis | None = ...,
+        f0_cents: _abc.Iterable[_builtins.int] | None = ...,
+        f0_step_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "f0_cents", b"f0_cents", "f0_step_ms", b"f0_step_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTuneResponse: _TypeAlias = GetTuneResponse  # noqa: Y015
+
+@_typing.final
 class ListTracksRequest(_message.Message):
     """Asks for a page of tracks."""
 
@@ -534,7 +652,7 @@ Global___ListTracksRequest: _TypeAlias = ListTracksRequest  # noqa: Y015
 
 @_typing.final
 class ListTracksResponse(_message.Message):
-    """Answers with a page of tracks; `lyrics` and `analysis` are left out."""
+    """Answers with a page of tracks; `lyrics`, `analysis` and `chord_sheet` are left out."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

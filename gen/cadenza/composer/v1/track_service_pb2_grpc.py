@@ -45,6 +45,11 @@ class TrackServiceStub:
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTrackRequest.SerializeToString,
                 response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTrackResponse.FromString,
                 _registered_method=True)
+        self.GetTune = channel.unary_unary(
+                '/cadenza.composer.v1.TrackService/GetTune',
+                request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTuneRequest.SerializeToString,
+                response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTuneResponse.FromString,
+                _registered_method=True)
         self.ListTracks = channel.unary_unary(
                 '/cadenza.composer.v1.TrackService/ListTracks',
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ListTracksRequest.SerializeToString,
@@ -91,6 +96,14 @@ class TrackServiceServicer:
 
     def GetTrack(self, request, context):
         """Gets one of the caller's tracks with its variants.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTune(self, request, context):
+        """Gets the tune of one of the caller's tracks, to be looked at and changed: the notes and the pitch they were read
+        from. A changed tune goes into CreateTrack with `source_track_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +163,11 @@ def add_TrackServiceServicer_to_server(servicer, server):
                     servicer.GetTrack,
                     request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTrackRequest.FromString,
                     response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTrackResponse.SerializeToString,
+            ),
+            'GetTune': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTune,
+                    request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTuneRequest.FromString,
+                    response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTuneResponse.SerializeToString,
             ),
             'ListTracks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTracks,
@@ -237,6 +255,33 @@ class TrackService:
             '/cadenza.composer.v1.TrackService/GetTrack',
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTrackRequest.SerializeToString,
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTrackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTune(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.composer.v1.TrackService/GetTune',
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTuneRequest.SerializeToString,
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.GetTuneResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class TrackServiceStub:
     """
     GetTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.GetTrackRequest, _track_service_pb2.GetTrackResponse]
     """Gets one of the caller's tracks with its variants."""
+    GetTune: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.GetTuneRequest, _track_service_pb2.GetTuneResponse]
+    """Gets the tune of one of the caller's tracks, to be looked at and changed: the notes and the pitch they were read
+    from. A changed tune goes into CreateTrack with `source_track_id`.
+    """
     ListTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.ListTracksRequest, _track_service_pb2.ListTracksResponse]
     """Lists the caller's tracks, the newest first."""
     UpdateTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.UpdateTrackRequest, _track_service_pb2.UpdateTrackResponse]
@@ -63,6 +67,10 @@ class TrackServiceAsyncStub(TrackServiceStub):
     """
     GetTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.GetTrackRequest, _track_service_pb2.GetTrackResponse]  # type: ignore[assignment]
     """Gets one of the caller's tracks with its variants."""
+    GetTune: _aio.UnaryUnaryMultiCallable[_track_service_pb2.GetTuneRequest, _track_service_pb2.GetTuneResponse]  # type: ignore[assignment]
+    """Gets the tune of one of the caller's tracks, to be looked at and changed: the notes and the pitch they were read
+    from. A changed tune goes into CreateTrack with `source_track_id`.
+    """
     ListTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.ListTracksRequest, _track_service_pb2.ListTracksResponse]  # type: ignore[assignment]
     """Lists the caller's tracks, the newest first."""
     UpdateTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.UpdateTrackRequest, _track_service_pb2.UpdateTrackResponse]  # type: ignore[assignment]
@@ -96,6 +104,16 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.GetTrackResponse, _abc.Awaitable[_track_service_pb2.GetTrackResponse]]:
         """Gets one of the caller's tracks with its variants."""
+
+    @_abc_1.abstractmethod
+    def GetTune(
+        self,
+        request: _track_service_pb2.GetTuneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_track_service_pb2.GetTuneResponse, _abc.Awaitable[_track_service_pb2.GetTuneResponse]]:
+        """Gets the tune of one of the caller's tracks, to be looked at and changed: the notes and the pitch they were read
+        from. A changed tune goes into CreateTrack with `source_track_id`.
+        """
 
     @_abc_1.abstractmethod
     def ListTracks(

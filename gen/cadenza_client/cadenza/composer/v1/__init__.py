@@ -38,6 +38,8 @@ __all__ = (
     "GetLyricsResponse",
     "GetTrackRequest",
     "GetTrackResponse",
+    "GetTuneRequest",
+    "GetTuneResponse",
     "GetWebhookRequest",
     "GetWebhookResponse",
     "HeardNote",
@@ -77,6 +79,7 @@ __all__ = (
     "Track",
     "TrackServiceStub",
     "TrackState",
+    "TuneChange",
     "UpdateTrackRequest",
     "UpdateTrackResponse",
     "UpdateWebhookRequest",
@@ -727,7 +730,7 @@ class CreateTrackRequest(betterproto2.Message):
 
     asset_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The recording, ready.
+    The recording, ready; empty when `source_track_id` says where the tune is from.
     """
 
     title: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -779,6 +782,16 @@ class CreateTrackRequest(betterproto2.Message):
     """
     Version of the price that the caller was shown; refused with PRICE_CHANGED when it holds no more. 0 takes the
     current one.
+    """
+
+    source_track_id: "str" = betterproto2.field(12, betterproto2.TYPE_STRING)
+    """
+    Own finished track whose tune is taken as it was heard, without listening anew; excludes `asset_id`.
+    """
+
+    tune_change: "TuneChange | None" = betterproto2.field(13, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What is to be otherwise in the tune of `source_track_id`; absent changes nothing.
     """
 
 
@@ -1236,6 +1249,47 @@ default_message_pool.register_message("cadenza.composer.v1", "GetTrackResponse",
 
 
 @dataclass(eq=False, repr=False)
+class GetTuneRequest(betterproto2.Message):
+    """
+    Asks for the tune of a track.
+    """
+
+    track_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The track.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "GetTuneRequest", GetTuneRequest)
+
+
+@dataclass(eq=False, repr=False)
+class GetTuneResponse(betterproto2.Message):
+    """
+    Answers with the tune of a track.
+    """
+
+    analysis: "Analysis | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What was heard, or what the person made of it.
+    """
+
+    f0_cents: "list[int]" = betterproto2.field(2, betterproto2.TYPE_INT32, repeated=True)
+    """
+    Fundamental frequency of the voice, one value per `f0_step_ms` from the start of the recording: hundredths of a
+    semitone above MIDI pitch 0, so that 6900 is a' at 440 Hz; 0 where nobody sings.
+    """
+
+    f0_step_ms: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    Milliseconds between two values.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "GetTuneResponse", GetTuneResponse)
+
+
+@dataclass(eq=False, repr=False)
 class GetWebhookRequest(betterproto2.Message):
     """
     Asks for a webhook.
@@ -1533,7 +1587,7 @@ default_message_pool.register_message("cadenza.composer.v1", "ListTracksRequest"
 @dataclass(eq=False, repr=False)
 class ListTracksResponse(betterproto2.Message):
     """
-    Answers with a page of tracks; `lyrics` and `analysis` are left out.
+    Answers with a page of tracks; `lyrics`, `analysis` and `chord_sheet` are left out.
     """
 
     tracks: "list[Track]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
@@ -2096,6 +2150,42 @@ default_message_pool.register_message("cadenza.composer.v1", "Track", Track)
 
 
 @dataclass(eq=False, repr=False)
+class TuneChange(betterproto2.Message):
+    """
+    A tune as its singer wants it instead of as it was heard.
+    """
+
+    notes: "list[HeardNote]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    All notes, in the order of their starts, instead of those that were heard; empty keeps those. A note that another
+    one begins in ends there.
+    """
+
+    segment_start_ms: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Start of the stretch to compose upon, in milliseconds.
+    """
+
+    segment_end_ms: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    End of that stretch, in milliseconds; 0 keeps the stretch that was chosen.
+    """
+
+    transpose_semitones: "int" = betterproto2.field(4, betterproto2.TYPE_INT32)
+    """
+    Semitones up, or down when negative.
+    """
+
+    tempo_bpm: "float" = betterproto2.field(5, betterproto2.TYPE_DOUBLE)
+    """
+    Quarter notes a minute that the song is played at; 0 keeps those that were heard.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "TuneChange", TuneChange)
+
+
+@dataclass(eq=False, repr=False)
 class UpdateTrackRequest(betterproto2.Message):
     """
     Asks to rename a track.
@@ -2274,6 +2364,16 @@ class Variant(betterproto2.Message):
     remarks: "list[str]" = betterproto2.field(17, betterproto2.TYPE_STRING, repeated=True)
     """
     Why the evaluation judged so, as stable words such as `clear_melody`.
+    """
+
+    midi_url: "str" = betterproto2.field(18, betterproto2.TYPE_STRING)
+    """
+    Signed address that saves the song as a standard MIDI file; empty when its maker wrote none.
+    """
+
+    chord_sheet: "str" = betterproto2.field(19, betterproto2.TYPE_STRING)
+    """
+    The chords bar by bar under the names of the sections, as plain text; empty in lists and when nobody wrote them.
     """
 
 
@@ -2863,6 +2963,28 @@ class TrackServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.composer.v1.TrackService/GetTrack",
             message,
             GetTrackResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def get_tune(
+        self,
+        message: "GetTuneRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "GetTuneResponse":
+        """
+        Gets the tune of one of the caller's tracks, to be looked at and changed: the notes and the pitch they were read
+        from. A changed tune goes into CreateTrack with `source_track_id`.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.composer.v1.TrackService/GetTune",
+            message,
+            GetTuneResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
