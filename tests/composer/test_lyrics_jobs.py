@@ -111,8 +111,12 @@ async def test_written(studio: Studio, desk: Desk, pen: Pen) -> None:
     assert (made.state, job.state) == (LyricsState.READY, State.COMPLETED)
     assert [each.label for each in made.versions] == ["A", "B"]
     assert pen.orders == [LyricsOrder("我的猫", "", "", "", "auto", (), 5)]
-    await studio.charge.dispatcher.drain()
-    assert await studio.balance() == (90, 0)
+
+    async def paid() -> bool:
+        await studio.charge.dispatcher.drain()
+        return await studio.balance() == (90, 0)
+
+    await until(paid)
     assert WRITTEN.labels("pen")._value.get() == before + 1
 
 

@@ -51,7 +51,8 @@ def test_schemas_say_what_the_codec_prints(made: Any) -> None:
 def test_rules_of_the_contract_become_rules_of_the_document(made: Any) -> None:
     """What validation refuses is written down where a client's author looks."""
     wish = made["components"]["schemas"]["composer.CreateTrackRequest"]
-    assert wish["required"] == ["asset_id"]
+    choice = made["components"]["schemas"]["composer.ChooseVariantRequest"]
+    assert choice["required"] == ["variant_id"]
     assert wish["properties"]["asset_id"]["format"] == "uuid"
     assert wish["properties"]["duration_s"]["maximum"] == 180
     assert "track_id" not in made["components"]["schemas"]["composer.UpdateTrackRequest"]["properties"]

@@ -76,8 +76,8 @@ async def test_json_with_a_charset_and_an_empty_body_are_accepted(http: ClientSe
     data = orjson.dumps({"asset_id": ASSET})
     status, _, _ = await ask(http, "POST", "/api/v1/tracks", data=data, headers=headers)
     assert status == 201
-    status, body, _ = await ask(http, "POST", "/api/v1/tracks")
-    assert (status, body["details"]["fields"][0]["field"]) == (400, "asset_id")
+    status, body, _ = await ask(http, "POST", f"/api/v1/tracks/{ASSET}/choose")
+    assert (status, body["details"]["fields"][0]["field"]) == (400, "variant_id")
 
 
 async def test_a_body_over_the_limit_is_413_announced_or_not(http: ClientSession) -> None:
