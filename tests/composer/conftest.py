@@ -20,6 +20,6 @@ async def studio(house: Studio) -> Studio:
     """Return the services with a new person who has 100 credits, and a band of good will."""
     house.band = Band()
     house.serve_wallet()
-    await house.forget_messages()
+    await house.forget_earlier_work()
     await house.new_user()
     return house

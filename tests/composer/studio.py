@@ -282,10 +282,11 @@ class Studio:
             found = await tx.execute(select(jobs.outbox.c.topic).where(jobs.outbox.c.key == job_id))
         return [str(topic) for topic in found.scalars()]
 
-    async def forget_messages(self) -> None:
-        """Empty the outbox, so that a test delivers only its own messages."""
+    async def forget_earlier_work(self) -> None:
+        """Forget messages and unfinished jobs, so that a test delivers and takes only its own."""
         async with self.db.transaction() as tx:
             await tx.execute(delete(jobs.outbox))
+            await tx.execute(delete(jobs.jobs).where(jobs.jobs.c.state.in_(("pending", "queued", "running"))))
 
     async def hurry(self, job_id: str) -> None:
         """Let the time pass after which somebody looks at the job again."""
