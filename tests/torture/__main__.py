@@ -42,6 +42,10 @@ def main() -> int:
                 progress.update(bar, completed=outcome.rounds, description=text)
                 for each in found:
                     console.print(f"[red]seed {seed}, round {outcome.rounds - 1}:[/red] {each}", highlight=False)
+                # After each round: a run of an hour that breaks off tells of the rounds that it had.
+                write(outcome, ROOT / "out" / "torture")
+                if wanted.readme:
+                    write_section(README, SECTION, markdown(outcome))
 
             run = torture(
                 folder / "mesh", short_take(), seed=seed, rounds=wanted.rounds, length_s=wanted.length, told=told
@@ -53,9 +57,6 @@ def main() -> int:
         else:
             shutil.rmtree(folder, ignore_errors=True)
     console.print(screen(outcome))
-    write(outcome, ROOT / "out" / "torture")
-    if wanted.readme:
-        write_section(README, SECTION, markdown(outcome))
     return 1 if outcome.violations else 0
 
 

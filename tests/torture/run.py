@@ -13,7 +13,10 @@ from pathlib import Path
 import asyncpg
 
 from services.mesh.client import Client
+from services.mesh.errors import CannotStart
 from services.mesh.hum import SAMPLE_RATE, SAMPLE_SEED, SAMPLE_TEMPO_BPM, SAMPLE_TUNE, synthesize_hum
+from services.mesh.postgres import Postgres
+from services.mesh.valkey import Valkey
 from tests.e2e.sounds import wav
 from tests.fakes.engine import EngineServer, engine_server
 from tests.torture.child import Death
@@ -28,6 +31,7 @@ WISHES = 6
 ROUND_S = 300.0
 QUIET_S = 240.0
 ENGINE_S = 0.12
+STARTS = 5
 
 HELD = "SELECT job_id::text FROM {service}.jobs WHERE state = 'running' AND lease_owner LIKE $1"
 # A worker that stood for so long before another one died was there to take its jobs.
@@ -144,7 +148,7 @@ class Torture:
             case "restart":
                 server = mesh.postgres if blow.target == "postgres" else mesh.valkey
                 await asyncio.to_thread(server.stop)
-                await asyncio.to_thread(server.start)
+                await _started(server)
             case "cut":
                 return mesh.proxies[blow.target].cut() > 0
             case "refuse":
@@ -228,6 +232,18 @@ class Torture:
         finally:
             await connection.close()
         self._orphans.clear()
+
+
+async def _started(server: Postgres | Valkey) -> None:
+    """Start a server that was stopped; a busy machine may need more than one try."""
+    for tries in range(1, STARTS + 1):
+        try:
+            await asyncio.to_thread(server.start)
+        except CannotStart:
+            if tries == STARTS:
+                raise
+        else:
+            return
 
 
 def short_take() -> bytes:
