@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SURVIVORS = Path(__file__).with_name("survivors.txt")
-_TRIAL_S = 150.0
+# How many times longer than without a mutation a trial may take, and how long in any case.
+_PATIENCE = 4.0
+_LEAST_S = 20.0
 _NICE = 5
 
 _WALLET = ("tests/wallet/test_credit_usecases.py", "tests/wallet/test_hold_usecases.py")
 _RUNNER = ("tests/kit/test_jobs_runner.py", "tests/kit/test_jobs_lease.py")
+_QUEUE = ("tests/kit/test_jobs_queue.py", "tests/kit/test_jobs_dead.py", "tests/kit/test_jobs_watch.py")
+_CHARGE = ("tests/composer/test_charge_usecases.py", "tests/composer/test_charge_terms.py")
 MODULES: dict[str, Killers] = {
     "services.wallet.domain.credit": Killers(("tests/wallet/test_credit_domain.py",), 25, _WALLET),
     "services.wallet.domain.ledger": Killers(
@@ -50,15 +54,21 @@ MODULES: dict[str, Killers] = {
         (), 30, ("tests/wallet/test_hold_usecases.py", "tests/wallet/test_price_usecases.py")
     ),
     "services.kit.jobs.states": Killers(("tests/kit/test_jobs_states.py",)),
-    "services.kit.jobs.turns": Killers((), 10, ("tests/kit/test_jobs_queue.py",)),
+    "services.kit.jobs.turns": Killers((), 10, ("tests/kit/test_jobs_turns.py", "tests/kit/test_jobs_queue.py")),
     "services.kit.jobs.rows": Killers((), 30, ("tests/kit/test_jobs_queue.py", *_RUNNER)),
-    "services.kit.jobs.run": Killers((), 30, _RUNNER),
+    "services.kit.jobs.run": Killers(
+        (), 30, (*_RUNNER, "tests/kit/test_jobs_order.py", "tests/kit/test_jobs_watch.py")
+    ),
     "services.kit.jobs.heart": Killers((), 0, ("tests/kit/test_jobs_heart.py", *_RUNNER)),
-    "services.kit.jobs.runner": Killers((), 30, _RUNNER),
-    "services.kit.jobs.sweeper": Killers((), 30, ("tests/kit/test_jobs_sweeper.py",)),
-    "services.kit.jobs.queue": Killers((), 30, ("tests/kit/test_jobs_queue.py",)),
+    "services.kit.jobs.runner": Killers(
+        (), 30, (*_RUNNER, "tests/kit/test_jobs_dead.py", "tests/kit/test_jobs_turns.py")
+    ),
+    "services.kit.jobs.sweeper": Killers(
+        (), 30, ("tests/kit/test_jobs_sweeper.py", "tests/kit/test_jobs_loss.py", "tests/kit/test_jobs_outage.py")
+    ),
+    "services.kit.jobs.queue": Killers((), 30, (*_QUEUE, *_RUNNER)),
     "services.kit.jobs.outbox": Killers((), 30, ("tests/kit/test_jobs_outbox.py",)),
-    "services.composer.usecases.charge": Killers((), 30, ("tests/composer/test_charge_usecases.py",)),
+    "services.composer.usecases.charge": Killers((), 30, (*_CHARGE, "tests/composer/test_music_jobs.py")),
 }
 
 
@@ -93,14 +103,17 @@ def judge(
     context = multiprocessing.get_context("fork")
     verdicts = {module: Verdicts(module) for module in chosen}
     waiting: list[Mutant] = []
+    patience: dict[str, float] = {}
     for module, killers in chosen.items():
         every = mutants(module, _source(module))
         few = random.Random(0).sample(every, most) if 0 < most < len(every) else every
         verdicts[module].count = len(few)
         waiting += few
         unchanged = context.Process(target=_child, args=(module, _source(module), killers, servers))
+        began = time.monotonic()
         unchanged.start()
         unchanged.join()
+        patience[module] = _LEAST_S + _PATIENCE * (time.monotonic() - began)
         if unchanged.exitcode != SURVIVED:
             console.print(f"the tests of {module} fail without any mutation", style="red")
             sys.exit(2)
@@ -117,7 +130,7 @@ def judge(
                 running[trial] = (mutant, time.monotonic())
             for trial, (mutant, since) in list(running.items()):
                 trial.join(0.02)
-                if trial.exitcode is None and time.monotonic() - since > _TRIAL_S:
+                if trial.exitcode is None and time.monotonic() - since > patience[mutant.module]:
                     # It goes round in circles, which nobody can overlook.
                     trial.kill()
                     trial.join()
