@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from services.kit.ending import end
 from services.kit.ids import new_id
+from services.kit.jobs import outbox
 from services.kit.jobs.outbox import Dispatcher
 from tests.conftest import SettableClock
-from tests.kit.tiny_service import TinyService, store, tables
+from tests.kit.tiny_service import TinyService, store, tables, until
 
 Payload = dict[str, Any]
 
@@ -138,3 +140,61 @@ async def test_old_deliveries_are_purged_and_waiting_messages_are_not(tiny: Tiny
 
 async def _ignore(_payload: Payload) -> None:
     """Take any message."""
+
+
+async def _rows(tiny: TinyService) -> int:
+    """Return how many messages are kept, delivered or not."""
+    async with tiny.db.transaction() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(tables.outbox)) or 0)
+
+
+async def test_a_kick_is_heard_before_the_next_look(
+    tiny: TinyService, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dispatcher that would look again in an hour delivers at once what it is kicked for."""
+    monkeypatch.setattr(outbox, "_POLL_S", 3600.0)
+    got = asyncio.Event()
+
+    async def take(_payload: Payload) -> None:
+        got.set()
+
+    dispatcher = Dispatcher(tiny.db, store.outbox, {"hold": take}, clock)
+    running = asyncio.create_task(dispatcher.run())
+    await asyncio.sleep(0.2)
+    await write(tiny)
+    dispatcher.kick()
+    async with asyncio.timeout(20):
+        await got.wait()
+    await end([running])
+
+
+@pytest.mark.parametrize(("every_s", "left"), [(0.0, 0), (600.0, 1)])
+async def test_the_loop_removes_old_messages_now_and_then(
+    tiny: TinyService, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, every_s: float, left: int
+) -> None:
+    """What was delivered more than a week ago goes with the next purge, and no purge comes before its time."""
+    monkeypatch.setattr(outbox, "_POLL_S", 0.01)
+    monkeypatch.setattr(outbox, "_PURGE_EVERY_S", every_s)
+    looks = 0
+
+    async def take(_payload: Payload) -> None:
+        nonlocal looks
+        looks += 1
+
+    async with tiny.db.transaction() as tx:
+        await tx.execute(tables.outbox.delete())
+    dispatcher = Dispatcher(tiny.db, store.outbox, {"hold": take}, clock)
+    await write(tiny)
+    assert await dispatcher.drain() == 1
+    clock.advance(8 * 24 * 3600)
+    running = asyncio.create_task(dispatcher.run())
+    # Delivered by the same loop: it has been round by then.
+    for _ in range(3):
+        await write(tiny)
+        await until(lambda: _none_waits(tiny))
+    await end([running])
+    assert (await _rows(tiny), looks) == (left + 3, 4)
+
+
+async def _none_waits(tiny: TinyService) -> bool:
+    return not await undone(tiny)

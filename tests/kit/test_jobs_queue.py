@@ -1,17 +1,21 @@
 """Making, queueing, cancelling and reading jobs inside the caller's transactions."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy.exc import IntegrityError
 
 from services.kit.errors import ParamInvalid
 from services.kit.ids import new_id
-from services.kit.jobs.errors import JobActive, JobNotCancellable, JobNotFound
-from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.errors import EventsGone, JobActive, JobNotCancellable, JobNotFound
+from services.kit.jobs.job import Note
+from services.kit.jobs.queue import PENDING_S, JobQueue, stop_topic
 from services.kit.jobs.signals import RedisSignals
 from services.kit.jobs.states import IllegalTransition, State
 from services.kit.redis import connect
-from tests.kit.tiny_service import TinyService, on_end, store, tables
+from tests.kit.tiny_service import TinyService, on_end, store, tables, until
 
 
 async def test_a_job_goes_away_with_its_transaction(tiny: TinyService) -> None:
@@ -164,3 +168,62 @@ async def test_the_table_refuses_a_running_job_without_a_lease(tiny: TinyService
     with pytest.raises(IntegrityError):
         async with tiny.db.transaction() as tx:
             await tx.execute(tables.jobs.update().where(tables.jobs.c.job_id == job.job_id).values(state="running"))
+
+
+async def test_a_new_job_is_asked_about_and_given_up_in_its_time(tiny: TinyService) -> None:
+    """A pending job says when somebody should ask what became of it, and until when it may wait."""
+    async with tiny.db.transaction() as tx:
+        job = await tiny.queue.create(tx, kind="count", user_id=new_id(), subject_id="", params={})
+    assert job.run_after == tiny.clock() + timedelta(seconds=PENDING_S)
+    assert job.deadline_time == tiny.clock() + timedelta(seconds=tiny.queue.policies["count"].waiting_s)
+
+
+async def test_a_job_that_goes_back_is_due_after_its_pause(tiny: TinyService) -> None:
+    """A running job that is requeued has no holder, keeps its turn and is due when the pause is over."""
+    await tiny.submit()
+    taken = await tiny.runner().take(tiny.queue_name)
+    assert taken is not None
+    async with tiny.db.transaction() as tx:
+        back = await tiny.queue.requeue(tx, await tiny.queue.rows.lock(tx, taken.job_id), Note("later"), pause_s=7.0)
+    assert (back.state, back.lease_owner, back.turn_time) == (State.QUEUED, "", taken.turn_time)
+    assert back.run_after == tiny.clock() + timedelta(seconds=7)
+
+
+async def test_the_worker_of_a_cancelled_job_is_told_at_once(tiny: TinyService) -> None:
+    """Cancelling running work returns it as asked to stop, and rings for its worker beside the readers of its log."""
+    await tiny.submit()
+    taken = await tiny.runner().take(tiny.queue_name)
+    assert taken is not None
+    async with tiny.queue.signals.listen(stop_topic(taken.job_id)) as told:
+        # The subscription looks once by itself.
+        await until(lambda: asyncio.sleep(0, told.is_set()))
+        told.clear()
+        asked = await tiny.cancel(taken.job_id)
+        async with asyncio.timeout(5):
+            await told.wait()
+    assert (asked.state, asked.cancel_requested) == (State.RUNNING, True)
+
+
+async def test_a_page_that_holds_everything_has_no_next(tiny: TinyService) -> None:
+    """As many jobs as a page has places make one page and no token."""
+    user_id = new_id()
+    for _ in range(2):
+        await tiny.submit(user_id=user_id)
+    async with tiny.db.transaction() as tx:
+        page, token = await tiny.queue.list(tx, user_id, page_size=2)
+    assert (len(page), token) == (2, "")
+
+
+async def test_a_log_that_was_shortened_says_where_it_begins(tiny: TinyService) -> None:
+    """Reading on behind a line whose next one is gone is refused with the first number there is; from 0 on it is read."""
+    job = await tiny.submit()
+    await tiny.runner().run(job.job_id)
+    whole = await tiny.events(job.job_id)
+    async with tiny.db.transaction() as tx:
+        await tx.execute(
+            tables.events.delete().where(tables.events.c.job_id == job.job_id, tables.events.c.sequence < 4)
+        )
+        with pytest.raises(EventsGone) as gone:
+            await tiny.queue.events(tx, job.job_id, 1)
+        assert await tiny.queue.events(tx, job.job_id) == await tiny.queue.events(tx, job.job_id, 3) == whole[3:]
+    assert gone.value.metadata["first_sequence"] == "4"

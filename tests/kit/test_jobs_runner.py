@@ -250,3 +250,16 @@ async def test_a_result_that_is_no_json_fails_the_attempt(tiny: TinyService) -> 
     job = await tiny.submit(kind="once")
     await tiny.runner(wrong).run(job.job_id)
     assert (await tiny.job(job.job_id)).state is State.FAILED
+
+
+async def test_a_job_that_is_taken_while_the_process_stops_goes_back(tiny: TinyService) -> None:
+    """Whoever was told to stop between taking a job and performing it gives it back without beginning it."""
+    job = await tiny.submit()
+    runner = tiny.runner()
+    taken = await runner.take(tiny.queue_name)
+    assert taken is not None
+    await runner.stop(0.1)
+    await runner.perform(taken)
+    back = await tiny.job(job.job_id)
+    assert (back.state, back.lease_owner) == (State.QUEUED, "")
+    assert await tiny.product(job.job_id) is None

@@ -3,16 +3,19 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from services.kit.db.engine import Database
-from services.kit.errors import DomainError, Unavailable
+from services.kit.errors import Conflict, DomainError, Unavailable
 from services.kit.ids import new_id
 from services.wallet.domain import credit
 from services.wallet.domain.credit import AccountKind, Answer, Hold, HoldState, Operation, Postings, Price, TransferKind
@@ -209,15 +212,77 @@ async def test_a_write_that_the_database_refuses_takes_nobody_along(db: Database
         condition = f"kind <> 'user_held' OR owner_id <> '{users[1]}' OR balance = 0"
         await tx.execute(text(f"ALTER TABLE wallet.accounts ADD CONSTRAINT ck_test CHECK ({condition})"))
     try:
-        calls = [
-            Credits(db, _clock, signup_grant_credits=1).hold(request_id=new_id(), user_id=u, price_kind="lyrics")
-            for u in users
-        ]
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        outcomes = await _perform(db, [_hold(user_id, new_id()) for user_id in users])
+        with pytest.raises(asyncpg.CheckViolationError):
+            await _perform(db, [_hold(users[1], new_id())])
+        credits_ = Credits(db, _clock, signup_grant_credits=1)
+        calls = [credits_.hold(request_id=new_id(), user_id=user_id, price_kind="lyrics") for user_id in users * 2]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
         async with db.transaction() as tx:
             await tx.execute(text("ALTER TABLE wallet.accounts DROP CONSTRAINT ck_test"))
-    assert [isinstance(each, Answer) for each in outcomes] == [True, False, True, True]
+    kinds = [Answer, asyncpg.CheckViolationError, Answer, Answer]
+    assert [type(each) for each in outcomes] == kinds
+    assert [type(each) for each in answers] == kinds * 2
+    async with db.transaction() as tx:
+        left = [(await storage.get_balance(tx, user_id)).available for user_id in users]
+    assert left == [70, 100, 70, 70]
+
+
+async def test_two_holds_of_one_id_are_told_apart(db: Database) -> None:
+    """Of two holds that want the same id in one batch the first is made, the second a conflict, a third one undisturbed."""
+    user_id, other, job = await _user(db), await _user(db), new_id()
+    second = replace(_hold(user_id, job), request_id=new_id())
+    outcomes = await _perform(db, [_hold(user_id, job), second, _hold(other, new_id())])
+    assert [_said(each) for each in outcomes] == ["done", Conflict.reason, "done"]
+
+
+async def test_a_batch_is_one_statement(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many writes are in it, and however many lines each has, a batch without trouble asks once."""
+    user_id, asked = await _user(db), []
+    fetch = db.prepared.fetch
+
+    async def counted(statement: str, *arguments: object) -> Sequence[Any]:
+        asked.append(statement)
+        return await fetch(statement, *arguments)
+
+    monkeypatch.setattr(db.prepared, "fetch", counted)
+    ids = [new_id() for _ in range(4)]
+    partly = [_close(Operation.SETTLE, f"s{each}", each, 4) for each in ids]
+    outcomes = await _perform(db, [*(_hold(user_id, each) for each in ids), *partly])
+    assert [_said(each) for each in outcomes] == ["done"] * 8
+    assert len(asked) == 1
+
+
+async def test_no_more_batches_run_than_there_are_lanes() -> None:
+    """With two lanes and writes of five accounts, two batches are at work at any time and never three."""
+    at_work, most, gate = 0, 0, asyncio.Event()
+
+    async def work(writes: Sequence[Write]) -> list[Outcome]:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await gate.wait()
+        at_work -= 1
+        return [None for _ in writes]
+
+    batches = Batches(work, lanes=2, most_in_one=1)
+    calls = [asyncio.create_task(batches.submit(_hold(new_id(), new_id()))) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    gate.set()
+    await asyncio.gather(*calls)
+    assert most == 2
+
+
+async def test_who_waits_for_a_batch_that_is_cancelled_is_not_left_waiting() -> None:
+    """When a process ends in the middle of a batch, those who wait for it are cancelled too."""
+    batches = Batches(lambda _writes: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
+    call = asyncio.create_task(batches.submit(_hold(new_id(), new_id())))
+    await asyncio.sleep(0.01)
+    for running in tuple(batches._running):
+        running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(call, 5)
 
 
 async def test_a_full_queue_refuses_and_a_caller_who_left_leaves_no_trace() -> None:

@@ -30,6 +30,8 @@ _LINES_OF_ONE = 3
 _PERFORM = "SELECT outcome, facts FROM wallet.perform($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 # Somebody else was writing under the same id or locked in another order: the next attempt sees what they left.
 _TRY_AGAIN = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
+# What the database has against one write and not against the others beside it.
+_REFUSED = (asyncpg.IntegrityConstraintViolationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +54,19 @@ class Write:
     """Empty for the kind of work that the hold is for."""
 
 
-# What came of a write: its first answer, a refusal, or None where only the use case can tell.
-Outcome = Answer | DomainError | None
+# What came of a write: its first answer, a refusal of ours or of the database, or None where only the use case can tell.
+Outcome = Answer | DomainError | asyncpg.PostgresError | None
 
 
 async def perform(db: Database, writes: Sequence[Write], *, at: datetime, day_start: datetime) -> list[Outcome]:
     """Return what came of each write, decided in order and committed together; quotas count from `day_start` on.
 
-    When the whole cannot be committed, each write is tried alone, so that none suffers from another; a single write
-    raises what the database said.
+    When the whole cannot be committed, each write is tried alone, so that none suffers from another, and what the
+    database says against one is what came of it; a single write raises that.
     """
     try:
         return await _together(db, writes, at, day_start)
-    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError):
+    except _REFUSED:
         if len(writes) == 1:
             raise
     outcomes: list[Outcome] = []
@@ -73,6 +75,8 @@ async def perform(db: Database, writes: Sequence[Write], *, at: datetime, day_st
             outcomes += await _together(db, [write], at, day_start)
         except _TRY_AGAIN:
             outcomes.append(Conflict("the same request id is being written by somebody else"))
+        except _REFUSED as error:
+            outcomes.append(error)
     return outcomes
 
 

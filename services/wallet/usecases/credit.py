@@ -289,7 +289,7 @@ class Credits:
         if hot is None:
             return await self._write_alone(wish, decide)
         outcome = await self._batches.submit(hot)
-        if isinstance(outcome, DomainError):
+        if isinstance(outcome, Exception):
             raise outcome
         if outcome is None:
             async with self._undecided:
