@@ -215,7 +215,7 @@ async def test_a_page_that_holds_everything_has_no_next(tiny: TinyService) -> No
 
 
 async def test_a_log_that_was_shortened_says_where_it_begins(tiny: TinyService) -> None:
-    """Reading on behind a line whose next one is gone is refused with the first number there is; from 0 on it is read."""
+    """Reading on behind a line whose next one is gone is refused with the first number there is; from 0 it is read."""
     job = await tiny.submit()
     await tiny.runner().run(job.job_id)
     whole = await tiny.events(job.job_id)

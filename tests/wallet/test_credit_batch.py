@@ -230,7 +230,7 @@ async def test_a_write_that_the_database_refuses_takes_nobody_along(db: Database
 
 
 async def test_two_holds_of_one_id_are_told_apart(db: Database) -> None:
-    """Of two holds that want the same id in one batch the first is made, the second a conflict, a third one undisturbed."""
+    """Of two holds that want one id in a batch the first is made, the second a conflict, a third undisturbed."""
     user_id, other, job = await _user(db), await _user(db), new_id()
     second = replace(_hold(user_id, job), request_id=new_id())
     outcomes = await _perform(db, [_hold(user_id, job), second, _hold(other, new_id())])

@@ -54,8 +54,8 @@ class Write:
     """Empty for the kind of work that the hold is for."""
 
 
-# What came of a write: its first answer, a refusal of ours or of the database, or None where only the use case can tell.
-Outcome = Answer | DomainError | asyncpg.PostgresError | None
+# What came of a write: its first answer, a refusal of ours or the database's, or None where only the use case can tell.
+Outcome = Answer | Exception | None
 
 
 async def perform(db: Database, writes: Sequence[Write], *, at: datetime, day_start: datetime) -> list[Outcome]:
