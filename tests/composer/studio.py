@@ -136,6 +136,8 @@ class Band:
         try:
             while not self.may_end.is_set():
                 if stop():
+                    # Whichever comes first, this look or the cancellation of the call, ends the playing.
+                    self.interrupted += 1
                     raise Stopped("make")
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
