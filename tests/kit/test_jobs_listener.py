@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import event
 
+from services.kit.ending import end
 from services.kit.jobs import listener as listening_module
 from services.kit.jobs.hints import Hints
 from services.kit.jobs.job import Job
@@ -43,8 +44,8 @@ async def _listening(tiny: TinyService, redis: Redis, runner: Runner, *queues: s
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # A cancellation can get lost in the Redis client.
+        await end([task])
 
 
 @contextmanager
