@@ -22,6 +22,7 @@ from services.composer.rpc.messages import job_message
 from services.composer.storage.tables import webhook_deliveries, webhooks
 from services.composer.usecases.webhook_delivery import AT_ONCE, Deliveries, job_values
 from services.kit.clock import now
+from services.kit.ending import end
 from services.kit.rpc.errors import from_rpc
 from services.kit.sealing import Sealer
 from tests.composer.receiver import Receiver, is_genuine, receiving
@@ -271,8 +272,7 @@ async def test_a_slow_receiver_holds_up_only_itself(post: Post, receiver: Receiv
         slow.released.set()
         await until(lambda: len({each.delivery_id for each in slow.came}) == 6)
         assert slow.most_under_way == AT_ONCE
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 async def test_two_secrets_after_a_rotation(post: Post, receiver: Receiver) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from redis.asyncio import Redis
 from sqlalchemy import insert
 
+from services.kit.ending import end
 from services.kit.ids import new_id
 from services.kit.jobs.hints import Hints
 from services.kit.jobs.listener import Listener
@@ -53,8 +54,7 @@ async def test_waiting_jobs_start_without_redis(tiny: TinyService) -> None:
     try:
         await until(all_done, within_s=60)
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await end([listening])
         await nowhere.aclose()
     for job in jobs:
         assert await tiny.messages(job.job_id) == ["completed"]

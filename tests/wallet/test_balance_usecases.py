@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.kit.db.engine import Database
+from services.kit.ending import end
 from services.kit.errors import ParamInvalid
 from services.kit.ids import new_id
 from services.kit.jobs.wakes import Wakes
@@ -33,8 +34,7 @@ async def _open(db: Database, redis: Redis, poll_s: float) -> AsyncIterator[Bala
     balances = Balances(db, Wakes(redis, topic="wallet"), poll_s=poll_s)
     loop = asyncio.create_task(balances.run())
     yield balances
-    loop.cancel()
-    await asyncio.gather(loop, return_exceptions=True)
+    await end([loop])
 
 
 async def _user(credits_: Credits) -> str:
