@@ -6,7 +6,6 @@ procrastinate keeps its jobs in the same PostgreSQL as ours. No one of them does
 """
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +23,7 @@ from tests.bench.job_queues import Callers, HandedIn, Ours, Procrastinate, Rq, S
 from tests.bench.job_workers import STARTED, procrastinate_tasks
 from tests.bench.rounds import MEDIAN, Figures, Row, Side, Trial, median
 from tests.bench.wallet import furnished
+from tests.bench.workers import ended
 
 JOBS = 200
 WARM = 20
@@ -191,11 +191,4 @@ async def _worker(role: str, database_url: str, redis_url: str) -> AsyncIterator
     try:
         yield
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(10):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await ended(process)

@@ -1,7 +1,6 @@
 """Wallet as a process of its own behind mutual TLS, and a Composer that calls it, for the benchmarks of Wallet."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from services.mesh.account import CLEAN_ENVIRONMENT
 from services.mesh.ca import Authority
 from services.mesh.process import free_port
 from services.mesh.valkey import Valkey
+from tests.bench.workers import ended
 
 if TYPE_CHECKING:
     from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceAsyncStub
@@ -45,12 +45,5 @@ async def wallet_process(folder: Path, database_url: str) -> AsyncIterator["Cred
         yield CreditServiceStub(channel)
     finally:
         await peers.close()
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(10):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await ended(process)
         await asyncio.to_thread(valkey.remove)

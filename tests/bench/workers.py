@@ -51,12 +51,19 @@ class Workers:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
         for process in ending:
-            try:
-                async with asyncio.timeout(10):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await ended(process)
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Ask a process to end, and kill it when it has not after ten seconds."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(10):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 class Jobs:

@@ -199,18 +199,17 @@ async def test_which_assets_are_in_the_making(db: Database) -> None:
 
 
 async def test_what_a_track_plays_and_shows_is_in_use(db: Database) -> None:
-    """The sounds and the cover of a living track are in use until the track is put away."""
+    """The sounds, the scores and the cover of a living track are in use until the track is put away."""
     track = new_track()
     await stored(db, track)
-    variant, cover = new_variant(track.track_id, "A"), new_id()
+    variant, cover = replace(new_variant(track.track_id, "A"), midi_asset_id=new_id()), new_id()
+    used = (variant.asset_id, variant.midi_asset_id, cover)
     async with db.transaction() as tx:
         await storage.add_variants(tx, [variant])
         await storage.change(tx, track.track_id, AT, cover_asset_id=cover)
-        assert await storage.asset_in_use(tx, variant.asset_id)
-        assert await storage.asset_in_use(tx, cover)
+        assert [await storage.asset_in_use(tx, each) for each in used] == [True] * 3
         await storage.change(tx, track.track_id, AT, delete_time=AT)
-        assert not await storage.asset_in_use(tx, variant.asset_id)
-        assert not await storage.asset_in_use(tx, cover)
+        assert [await storage.asset_in_use(tx, each) for each in used] == [False] * 3
 
 
 async def test_removing_takes_the_variants_along(db: Database) -> None:
