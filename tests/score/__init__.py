@@ -1,0 +1,1 @@
+"""`make score`: how good the offline engine is, measured against the figures that are asked of it."""
