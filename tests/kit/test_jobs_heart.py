@@ -1,5 +1,7 @@
 """The heart in its own thread, and what it does about a job that hangs its process."""
 
+import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,3 +82,52 @@ async def test_a_finished_run_is_no_hung_one(tiny: TinyService, tiny_database_ur
     beating.cancel()
     await heart.close()
     assert left == []
+
+
+class _Closing(Database):
+    """A pool that notes what still beats when it is closed."""
+
+    def __init__(self, url: str, beats_left: list[int]) -> None:
+        super().__init__(url, pool_size=1, max_overflow=1)
+        self._beats_left = beats_left
+
+    async def close(self) -> None:
+        """Count the other tasks of the heart, then close."""
+        self._beats_left.append(len(asyncio.all_tasks()) - 1)
+        await super().close()
+
+
+async def test_the_heart_beats_in_a_thread_until_it_is_closed(tiny: TinyService, tiny_database_url: str) -> None:
+    """The lease moves on from a thread while the loop is busy; closing ends beats, connections and thread."""
+    beats_left: list[int] = []
+    heart = ThreadHeart(lambda: _Closing(tiny_database_url, beats_left))
+    for _ in range(2):
+        await tiny.submit()
+        job = await tiny.runner().take(tiny.queue_name)
+        assert job is not None
+        lease = tiny.clock() + RHYTHM.lease
+        heart.start(JobRun(job, tiny.queue, tiny.db, on_end), tiny.queue, RHYTHM)
+    threads = [thread for thread in threading.enumerate() if thread.name == "heart"]
+    # Whatever happens to the heart, it does not keep a process that wants to end.
+    assert [thread.daemon for thread in threads] == [True]
+    moved = tiny.clock.advance(3) + RHYTHM.lease  # type: ignore[attr-defined]
+    time.sleep(1.0)  # noqa: ASYNC251  # the loop of the work is busy
+    assert job is not None
+    assert (await tiny.job(job.job_id)).lease_expire_time == moved > lease
+    await heart.close()
+    assert beats_left == [0]
+    assert not threads[0].is_alive()
+    await heart.close()
+    assert beats_left == [0]
+
+
+async def test_a_heart_that_never_beat_can_be_closed() -> None:
+    """Closing a heart that was never started opens and closes nothing."""
+    opened: list[str] = []
+
+    def refuse() -> Database:
+        opened.append("a pool")
+        raise AssertionError
+
+    await ThreadHeart(refuse).close()
+    assert opened == []

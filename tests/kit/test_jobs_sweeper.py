@@ -1,10 +1,13 @@
 """Jobs that nobody looks after: dead workers, lost pointers, forgotten submissions, used-up time."""
 
 import asyncio
+from datetime import timedelta
 
+import pytest
 from redis.asyncio import Redis
 
 from services.kit.ids import new_id
+from services.kit.jobs import sweeper as sweeper_module
 from services.kit.jobs.job import Job
 from services.kit.jobs.runner import JobRun
 from services.kit.jobs.states import State
@@ -146,3 +149,104 @@ async def test_one_job_that_cannot_be_ended_stops_no_other(tiny: TinyService, cl
     await Sweeper(tiny.queue, tiny.db).sweep()
     states = [(await tiny.job(job.job_id)).state for job in (poisoned, other)]
     assert states == [State.QUEUED, State.FAILED]
+
+
+async def test_a_sweep_counts_all_that_it_did(tiny: TinyService, clock: SettableClock) -> None:
+    """A sweep returns the jobs moved, the pointers pushed and the pending ones asked about, all together."""
+    asked: list[str] = []
+
+    async def on_pending(job: Job) -> None:
+        asked.append(job.job_id)
+
+    await abandoned(tiny)
+    for _ in range(2):
+        async with tiny.db.transaction() as tx:
+            await tiny.queue.create(tx, kind="count", user_id=new_id(), subject_id="", params={})
+    for _ in range(4):
+        await tiny.submit()
+    clock.advance(10.5)
+    # The job that is moved is pushed at once, so four pointers are missing.
+    assert await Sweeper(tiny.queue, tiny.db, on_pending).sweep() == 1 + 4 + 2
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(("waiting", "missed"), [(20, True), (21, False)])
+async def test_a_twentieth_of_the_queue_lost_is_made_good(
+    tiny: TinyService, clock: SettableClock, redis: Redis, *, waiting: int, missed: bool
+) -> None:
+    """One pointer lost of twenty is pushed again, one of twenty-one is left to the workers, who look at the rows."""
+    for _ in range(waiting):
+        await tiny.queue.push(await tiny.submit())
+    await redis.lpop(f"rq:queue:{tiny.queue_name}")
+    clock.advance(4)
+    assert await Sweeper(tiny.queue, tiny.db).sweep() == int(missed)
+    assert len(await pointers(redis, tiny)) == waiting - 1 + int(missed)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+async def test_a_lost_queue_comes_back_in_batches(
+    tiny: TinyService, clock: SettableClock, redis: Redis, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """When all pointers are lost every job gets its own again, also when they are more than a batch."""
+    monkeypatch.setattr(sweeper_module, "_REFILL_BATCH", 2)
+    jobs = [await tiny.submit() for _ in range(count)]
+    clock.advance(4)
+    assert await Sweeper(tiny.queue, tiny.db).sweep() == count
+    assert sorted(await pointers(redis, tiny)) == sorted(f"tiny-{job.job_id}-0" for job in jobs)
+
+
+async def test_a_sweep_without_redis_counts_what_it_did(
+    tiny: TinyService, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis is away a sweep deals with the rows all the same and counts only those."""
+
+    async def away(_queue_name: str) -> int:
+        raise ConnectionError
+
+    monkeypatch.setattr(tiny.queue.signals, "pushed", away)
+    await abandoned(tiny)
+    await tiny.submit()
+    clock.advance(7)
+    assert await Sweeper(tiny.queue, tiny.db).sweep() == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_old_logs_are_shortened_whatever_their_number(
+    tiny: TinyService, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """A purge shortens the log of every job that ended long ago to its last line, and counts those jobs."""
+    monkeypatch.setattr(sweeper_module, "_BATCH", 2)
+    jobs = [await tiny.submit() for _ in range(count)]
+    for job in jobs:
+        await tiny.cancel(job.job_id)
+    sweeper = Sweeper(tiny.queue, tiny.db, log_kept=timedelta(days=1))
+    assert await sweeper.purge() == 0
+    clock.advance(86401)
+    assert await sweeper.purge() == count
+    assert [len(await tiny.events(job.job_id)) for job in jobs] == [1] * count
+    assert await Sweeper(tiny.queue, tiny.db).purge() == 0
+
+
+async def test_the_sweeper_purges_at_once_and_then_rarely(tiny: TinyService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop sweeps and purges when it starts, and then sweeps many times before it purges again."""
+    done: list[str] = []
+    sweeper = Sweeper(tiny.queue, tiny.db, interval_s=0.01)
+    enough = asyncio.Event()
+
+    async def sweep() -> int:
+        done.append("sweep")
+        if done.count("sweep") == 5:
+            enough.set()
+        return 0
+
+    async def purge() -> int:
+        done.append("purge")
+        return 0
+
+    monkeypatch.setattr(sweeper, "sweep", sweep)
+    monkeypatch.setattr(sweeper, "purge", purge)
+    loop = asyncio.create_task(sweeper.run())
+    await asyncio.wait_for(enough.wait(), 30)
+    loop.cancel()
+    await asyncio.wait({loop})
+    assert done[:6] == ["sweep", "purge", "sweep", "sweep", "sweep", "sweep"]

@@ -8,23 +8,15 @@ import importlib.abc
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from tests.mutate.reach import PLAIN
 
 SURVIVED = 0
 BY_TEST = 11
 BY_SEED = 12
-
-
-@dataclass(frozen=True)
-class Killers:
-    """What may kill the mutants of a module, the fastest first."""
-
-    fast: tuple[str, ...] = ()
-    seeds: int = 0
-    servers: tuple[str, ...] = ()
 
 
 class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -47,37 +39,44 @@ class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self._source, f"<mutant of {self._name}>", "exec"), module.__dict__)  # noqa: S102  # the very point
 
 
-def try_mutant(name: str, source: str, killers: Killers, servers: dict[str, str]) -> int:
-    """Return who killed the mutant, or that it survived; runs in a child that ends afterwards."""
-    silent = os.open(os.devnull, os.O_WRONLY)
+def try_mutant(
+    name: str, source: str, *, fast: Sequence[str], seeds: int, slow: Sequence[str], servers: Mapping[str, str]
+) -> int:
+    """Return who killed the mutant, or that it survived; runs in a child that ends afterwards.
+
+    Tests are given by their node ids, the ones to begin with first; the slow ones find PostgreSQL and Valkey by
+    `servers`.
+    """
+    silence()
+    sys.meta_path.insert(0, _Replaced(name, source))
+    if fast and not _pass(fast):
+        return BY_TEST
+    if seeds and not hold(seeds):
+        return BY_SEED
+    find(servers)
+    return SURVIVED if not slow or _pass(slow) else BY_TEST
+
+
+def find(servers: Mapping[str, str]) -> None:
+    """Let the tests of this process find the servers."""
+    for variable, address in servers.items():
+        os.environ[variable] = address  # noqa: TID251  # what a person would do before calling pytest
+
+
+def silence(into: str = os.devnull) -> None:
+    """Let everything that is written from here on go into the file."""
+    silent = os.open(into, os.O_WRONLY | os.O_CREAT)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    sys.meta_path.insert(0, _Replaced(name, source))
-    if killers.fast and not _pass(killers.fast):
-        return BY_TEST
-    if killers.seeds and not _hold(killers.seeds):
-        return BY_SEED
-    if killers.servers and servers:
-        for variable, address in servers.items():
-            os.environ[variable] = address  # noqa: TID251  # what a person would do before calling pytest
-        if not _pass(killers.servers):
-            return BY_TEST
-    return SURVIVED
 
 
-def _pass(files: tuple[str, ...]) -> bool:
+def _pass(tests: Sequence[str]) -> bool:
     import pytest
 
-    # Another order or a retry is of no use here, and a cache would be shared by the children.
-    return (
-        pytest.main(
-            [*files, "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
-        )
-        == 0
-    )
+    return pytest.main([*tests, "-x", *PLAIN]) == 0
 
 
-def _hold(seeds: int) -> bool:
+def hold(seeds: int) -> bool:
     """Return whether the laws hold in so many seeds of the simulation."""
     try:
         from tests.simulate.scenario import run

@@ -1,10 +1,8 @@
 """Writes that share a commit: each answered as if it had come alone, whatever else is in the batch."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -15,17 +13,16 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from services.kit.db.engine import Database
-from services.kit.errors import Conflict, DomainError, Unavailable
+from services.kit.errors import Conflict, DomainError
 from services.kit.ids import new_id
 from services.wallet.domain import credit
-from services.wallet.domain.credit import AccountKind, Answer, Hold, HoldState, Operation, Postings, Price, TransferKind
+from services.wallet.domain.credit import AccountKind, Answer, Hold, HoldState, Operation, Postings, Price
 from services.wallet.domain.errors import CreditsHeld, InsufficientCredits
 from services.wallet.domain.ledger import Account, first_broken, post
 from services.wallet.storage import credit as storage
 from services.wallet.storage.perform import Outcome, Write, perform
-from services.wallet.usecases.batch import Batches
 from services.wallet.usecases.credit import Credits
-from tests.conftest import SettableClock
+from tests.wallet.writes import CLOCK, close_write, hold_write
 
 pytestmark = pytest.mark.timeout(120)
 _PRICES = {"lyrics": 10, "music": 20}
@@ -37,45 +34,14 @@ _STEP = st.tuples(
 )
 
 
-def _hold(user_id: str, hold_id: str, kind: str = "lyrics") -> Write:
-    return Write(
-        operation=Operation.HOLD,
-        request_id=hold_id,
-        input_hash=credit.fingerprint(Operation.HOLD, user_id=user_id, price_kind=kind),
-        kind=TransferKind.HOLD,
-        user_id=user_id,
-        hold_id=hold_id,
-        price_kind=kind,
-        expire_time=_expiry(),
-    )
-
-
-def _close(operation: Operation, request_id: str, hold_id: str, amount: int | None = None) -> Write:
-    return Write(
-        operation=operation,
-        request_id=request_id,
-        input_hash=credit.fingerprint(operation, hold_id=hold_id, amount=amount),
-        kind=TransferKind(operation.value),
-        hold_id=hold_id,
-        amount=amount,
-    )
-
-
-_clock = SettableClock()
-
-
-def _expiry() -> datetime:
-    return _clock.at + timedelta(days=1)
-
-
 async def _perform(db: Database, writes: Sequence[Write]) -> list[Outcome]:
-    return await perform(db, writes, at=_clock.at, day_start=_clock.at)
+    return await perform(db, writes, at=CLOCK.at, day_start=CLOCK.at)
 
 
 async def _user(db: Database) -> str:
     """Return a new user with 100 credits."""
     user_id = new_id()
-    await Credits(db, _clock, signup_grant_credits=100).grant_signup(request_id=user_id, user_id=user_id)
+    await Credits(db, CLOCK, signup_grant_credits=100).grant_signup(request_id=user_id, user_id=user_id)
     return user_id
 
 
@@ -86,7 +52,7 @@ def _said(outcome: Outcome) -> object:
 async def test_a_batch_grants_what_the_balance_covers(db: Database) -> None:
     """Of twelve holds of 10 on 100 credits in one statement the first ten are granted and the rest refused."""
     user_id = await _user(db)
-    outcomes = await _perform(db, [_hold(user_id, new_id()) for _ in range(12)])
+    outcomes = await _perform(db, [hold_write(user_id, new_id()) for _ in range(12)])
     assert [_said(each) for each in outcomes] == ["done"] * 10 + ["CREDITS_HELD"] * 2
     refused = outcomes[-1]
     assert isinstance(refused, DomainError)
@@ -96,9 +62,9 @@ async def test_a_batch_grants_what_the_balance_covers(db: Database) -> None:
 async def test_a_duplicate_in_a_batch_gets_the_first_answer_and_disturbs_nobody(db: Database) -> None:
     """The same write thrice, other input under its id, and another user's write between them: each has its answer."""
     user_id, other, job = await _user(db), await _user(db), new_id()
-    again = _hold(user_id, job)
-    foreign = _hold(user_id, job, "music")
-    writes = [again, again, _hold(other, new_id(), "music"), foreign, again]
+    again = hold_write(user_id, job)
+    foreign = hold_write(user_id, job, "music")
+    writes = [again, again, hold_write(other, new_id(), "music"), foreign, again]
     outcomes = await _perform(db, writes)
     assert [_said(each) for each in outcomes] == ["done", "done", "done", "IDEMPOTENCY_KEY_REUSED", "done"]
     assert outcomes[0] == outcomes[1] == outcomes[4] == (await _perform(db, [again]))[0]
@@ -111,9 +77,9 @@ async def test_a_hold_can_be_settled_in_the_batch_that_makes_it(db: Database) ->
     """Hold, partial settlement, and a release that comes too late, all in one statement."""
     user_id, job = await _user(db), new_id()
     writes = [
-        _hold(user_id, job, "music"),
-        _close(Operation.SETTLE, "s" + job, job, 5),
-        _close(Operation.RELEASE, "r" + job, job),
+        hold_write(user_id, job, "music"),
+        close_write(Operation.SETTLE, "s" + job, job, 5),
+        close_write(Operation.RELEASE, "r" + job, job),
     ]
     outcomes = await _perform(db, writes)
     assert [_said(each) for each in outcomes] == ["done", "done", "HOLD_CLOSED"]
@@ -155,7 +121,7 @@ class _Spec:
         except DomainError as error:
             return error.reason
         posted = post(
-            self.accounts, postings, transfer_id=new_id(), entry_ids={kind: new_id() for kind in postings}, at=_clock.at
+            self.accounts, postings, transfer_id=new_id(), entry_ids={kind: new_id() for kind in postings}, at=CLOCK.at
         )
         self.accounts = {**self.accounts, **{account.kind: account for account in posted.accounts}}
         self.holds[hold.hold_id] = hold
@@ -179,9 +145,9 @@ async def test_the_statement_decides_and_chains_as_the_domain(
     for number, (what, who, job, amount) in enumerate(steps):
         hold_id = jobs[who][job]
         if what == "hold":
-            write = _hold(users[who], hold_id, "music" if job % 2 else "lyrics")
+            write = hold_write(users[who], hold_id, "music" if job % 2 else "lyrics")
         else:
-            write = _close(Operation(what), f"{hold_id}-{number}", hold_id, amount if what == "settle" else None)
+            write = close_write(Operation(what), f"{hold_id}-{number}", hold_id, amount if what == "settle" else None)
         writes.append(write)
         said = "done" if what == "hold" and hold_id in done else specs[who].do(write)
         if what == "hold" and said == "done":
@@ -212,10 +178,10 @@ async def test_a_write_that_the_database_refuses_takes_nobody_along(db: Database
         condition = f"kind <> 'user_held' OR owner_id <> '{users[1]}' OR balance = 0"
         await tx.execute(text(f"ALTER TABLE wallet.accounts ADD CONSTRAINT ck_test CHECK ({condition})"))
     try:
-        outcomes = await _perform(db, [_hold(user_id, new_id()) for user_id in users])
+        outcomes = await _perform(db, [hold_write(user_id, new_id()) for user_id in users])
         with pytest.raises(asyncpg.CheckViolationError):
-            await _perform(db, [_hold(users[1], new_id())])
-        credits_ = Credits(db, _clock, signup_grant_credits=1)
+            await _perform(db, [hold_write(users[1], new_id())])
+        credits_ = Credits(db, CLOCK, signup_grant_credits=1)
         calls = [credits_.hold(request_id=new_id(), user_id=user_id, price_kind="lyrics") for user_id in users * 2]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
@@ -232,8 +198,8 @@ async def test_a_write_that_the_database_refuses_takes_nobody_along(db: Database
 async def test_two_holds_of_one_id_are_told_apart(db: Database) -> None:
     """Of two holds that want one id in a batch the first is made, the second a conflict, a third undisturbed."""
     user_id, other, job = await _user(db), await _user(db), new_id()
-    second = replace(_hold(user_id, job), request_id=new_id())
-    outcomes = await _perform(db, [_hold(user_id, job), second, _hold(other, new_id())])
+    second = replace(hold_write(user_id, job), request_id=new_id())
+    outcomes = await _perform(db, [hold_write(user_id, job), second, hold_write(other, new_id())])
     assert [_said(each) for each in outcomes] == ["done", Conflict.reason, "done"]
 
 
@@ -248,89 +214,15 @@ async def test_a_batch_is_one_statement(db: Database, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(db.prepared, "fetch", counted)
     ids = [new_id() for _ in range(4)]
-    partly = [_close(Operation.SETTLE, f"s{each}", each, 4) for each in ids]
-    outcomes = await _perform(db, [*(_hold(user_id, each) for each in ids), *partly])
+    partly = [close_write(Operation.SETTLE, f"s{each}", each, 4) for each in ids]
+    outcomes = await _perform(db, [*(hold_write(user_id, each) for each in ids), *partly])
     assert [_said(each) for each in outcomes] == ["done"] * 8
     assert len(asked) == 1
 
 
-async def test_no_more_batches_run_than_there_are_lanes() -> None:
-    """With two lanes and writes of five accounts, two batches are at work at any time and never three."""
-    at_work, most, gate = 0, 0, asyncio.Event()
-
-    async def work(writes: Sequence[Write]) -> list[Outcome]:
-        nonlocal at_work, most
-        at_work += 1
-        most = max(most, at_work)
-        await gate.wait()
-        at_work -= 1
-        return [None for _ in writes]
-
-    batches = Batches(work, lanes=2, most_in_one=1)
-    calls = [asyncio.create_task(batches.submit(_hold(new_id(), new_id()))) for _ in range(5)]
-    await asyncio.sleep(0.01)
-    gate.set()
-    await asyncio.gather(*calls)
-    assert most == 2
-
-
-async def test_who_waits_for_a_batch_that_is_cancelled_is_not_left_waiting() -> None:
-    """When a process ends in the middle of a batch, those who wait for it are cancelled too."""
-    batches = Batches(lambda _writes: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
-    call = asyncio.create_task(batches.submit(_hold(new_id(), new_id())))
-    await asyncio.sleep(0.01)
-    for running in tuple(batches._running):
-        running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(call, 5)
-
-
-async def test_a_full_queue_refuses_and_a_caller_who_left_leaves_no_trace() -> None:
-    """Past its bound the queue says so; a write whose caller gave up before its batch is not performed."""
-    seen: list[str] = []
-    gate = asyncio.Event()
-
-    async def slowly(writes: Sequence[Write]) -> list[Outcome]:
-        await gate.wait()
-        seen.extend(write.request_id for write in writes)
-        return [None] * len(writes)
-
-    batches = Batches(slowly, lanes=1, most_waiting=2)
-    first = asyncio.create_task(batches.submit(_hold("u", "a")))
-    await asyncio.sleep(0)
-    left, stayed = (asyncio.create_task(batches.submit(_hold("u", each))) for each in "bc")
-    await asyncio.sleep(0)
-    with pytest.raises(Unavailable):
-        await batches.submit(_hold("v", "d"))
-    left.cancel()
-    gate.set()
-    assert list(await asyncio.gather(first, stayed)) == [None, None]
-    assert seen == ["a", "c"]
-
-
-async def test_writes_of_one_account_are_never_in_two_batches_at_once() -> None:
-    """However many lanes there are, one account's writes are performed in the order in which they came."""
-    order: list[str] = []
-    running: Counter[str] = Counter()
-
-    async def work(writes: Sequence[Write]) -> list[Outcome]:
-        users = {str(write.user_id) for write in writes}
-        running.update(users)
-        assert max(running[user] for user in users) == 1
-        await asyncio.sleep(0)
-        order.extend(f"{write.user_id}{write.request_id}" for write in writes)
-        running.subtract(users)
-        return [None] * len(writes)
-
-    batches = Batches(work, lanes=4, most_in_one=3)
-    await asyncio.gather(*(batches.submit(_hold(user, f"{n:02}")) for n in range(40) for user in "xyz"))
-    for user in "xyz":
-        assert [each for each in order if each[0] == user] == [f"{user}{n:02}" for n in range(40)]
-
-
 async def test_random_storms_end_as_the_law_says(db: Database) -> None:
     """Hundreds of crossing holds, settlements and releases on one balance spend exactly what they say they spent."""
-    credits_ = Credits(db, _clock, signup_grant_credits=100)
+    credits_ = Credits(db, CLOCK, signup_grant_credits=100)
     user_id = await _user(db)
 
     async def run(number: int) -> int:

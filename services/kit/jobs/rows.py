@@ -47,7 +47,7 @@ class Rows:
         event: Event,
         at: datetime,
         *,
-        note: Note | None = None,
+        note: Note,
         token: int | None = None,
         **values: Any,
     ) -> Job:
@@ -61,7 +61,7 @@ class Rows:
             values |= {"lease_owner": "", "lease_expire_time": None}
         if state.finished:
             values["finish_time"] = at
-        return await self.change(tx, job.job_id, at, note=note or Note(), token=token, **values)
+        return await self.change(tx, job.job_id, at, note=note, token=token, **values)
 
     async def change(
         self,

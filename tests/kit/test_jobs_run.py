@@ -1,0 +1,212 @@
+"""One attempt as its handler meets it: the lines of its log, whom it wakes, and where it notices that it is in vain."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.kit.jobs.errors import JobCancelled, LeaseLost
+from services.kit.jobs.job import Job
+from services.kit.jobs.queue import JobQueue
+from services.kit.jobs.run import Stop
+from services.kit.jobs.runner import JobRun, Runner
+from services.kit.jobs.states import State
+from tests.conftest import SettableClock
+from tests.kit.tiny_service import TinyService, on_end, store
+
+
+async def nothing() -> dict[str, Any]:
+    """Be a step that has nothing to do."""
+    return {}
+
+
+async def test_the_log_names_every_begin_and_every_end(tiny: TinyService) -> None:
+    """A step leaves a line when it begins and one when it is finished, between those of the attempt and of the end."""
+
+    async def steps(run: JobRun) -> None:
+        await run.step("draw", (0, 60), nothing)
+        await run.step("colour", (60, 100), nothing)
+        async with run.finish({}):
+            pass
+
+    job = await tiny.submit()
+    await tiny.runner(steps, heartbeat_s=1000).run(job.job_id)
+    told = [(event.step, event.message, event.progress_percent) for event in await tiny.events(job.job_id)]
+    assert told == [
+        ("", "created", 0),
+        ("", "queued", 0),
+        ("", "attempt 1", 0),
+        ("draw", "started", 0),
+        ("draw", "finished", 60),
+        ("colour", "started", 60),
+        ("colour", "finished", 100),
+        ("colour", "completed", 100),
+    ]
+
+
+async def test_watchers_are_woken_by_each_line(tiny: TinyService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches is woken after a step's begin, after progress, after the step's end and after the job's end."""
+    woken: list[str] = []
+
+    async def wake(topic: str) -> None:
+        woken.append(topic)
+
+    monkeypatch.setattr(tiny.queue.signals, "wake", wake)
+    counts: list[int] = []
+
+    async def steps(run: JobRun) -> None:
+        async def work() -> dict[str, Any]:
+            counts.append(len(woken))
+            await run.progress(50)
+            counts.append(len(woken))
+            return {}
+
+        await run.step("draw", (0, 60), work)
+        counts.append(len(woken))
+        async with run.finish({}):
+            pass
+        counts.append(len(woken))
+
+    job = await tiny.submit()
+    await tiny.runner(steps, heartbeat_s=1000).run(job.job_id)
+    assert [later - earlier for earlier, later in pairwise(counts)] == [1, 1, 1]
+    assert counts[0] == 2
+    assert set(woken) == {job.job_id}
+
+
+@pytest.mark.parametrize(("why", "raised"), [(Stop.SHUTDOWN, JobCancelled), (Stop.LOST, LeaseLost)])
+async def test_an_attempt_that_is_to_stop_begins_nothing(tiny: TinyService, why: Stop, raised: type[Exception]) -> None:
+    """Told to stop, an attempt begins no step, writes no progress, asks no vendor and does not complete."""
+    done: list[str] = []
+
+    async def work() -> dict[str, Any]:
+        done.append("work")
+        return {}
+
+    async def ask(request_id: str) -> str:
+        done.append("vendor")
+        return request_id
+
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    run = JobRun(job, tiny.queue, tiny.db, on_end)
+    run.stop(why)
+    before = await tiny.events(job.job_id)
+    with pytest.raises(raised):
+        await run.step("draw", (0, 60), work)
+    with pytest.raises(raised):
+        await run.progress(50)
+    with pytest.raises(raised):
+        await run.order("song", ask, ask)
+    with pytest.raises(raised):
+        async with run.finish({}):
+            done.append("end")
+    assert done == []
+    assert await tiny.events(job.job_id) == before
+    async with tiny.db.transaction() as tx:
+        # The intention to order would be there already.
+        order = await store.put_order(tx, job.job_id, "song", request_id=job.job_id, at=tiny.clock())
+    assert order.request_id == job.job_id
+
+
+async def test_who_must_stop_while_the_vendor_looks_buys_nothing(tiny: TinyService, clock: SettableClock) -> None:
+    """Told to stop while the vendor looks for an earlier order, an attempt buys nothing."""
+    bought: list[str] = []
+
+    async def submit(request_id: str) -> str:
+        bought.append(request_id)
+        if len(bought) == 1:
+            raise ConnectionError("the vendor hung up")
+        return request_id
+
+    async def buys(run: JobRun) -> None:
+        async def find(_request_id: str) -> str:
+            run.stop(Stop.SHUTDOWN)
+            return ""
+
+        await run.order("song", find, submit)
+
+    job = await tiny.submit()
+    runner = tiny.runner(buys, heartbeat_s=1000)
+    await runner.run(job.job_id)
+    clock.advance(10)
+    await runner.run(job.job_id)
+    assert len(bought) == 1
+    assert (await tiny.job(job.job_id)).state is State.QUEUED
+
+
+async def test_a_refused_end_leaves_the_attempt_as_it_was(tiny: TinyService) -> None:
+    """After an end that did not commit, the loss of the lease ends the handler as before."""
+    heard: list[bool] = []
+
+    async def refused(run: JobRun) -> None:
+        with pytest.raises(RuntimeError):
+            async with run.finish({}):
+                raise RuntimeError("refused")
+        heard.append(run.cancelled())
+        run.lose()
+        heard.append(run.cancelled())
+        raise LeaseLost("as was told")
+
+    job = await tiny.submit()
+    await tiny.runner(refused, heartbeat_s=1000).run(job.job_id)
+    assert heard == [False, True]
+
+
+async def test_a_job_begins_once(tiny: TinyService, clock: SettableClock) -> None:
+    """What belongs to the begin of a job is written when it is taken for the first time, and not at a later attempt."""
+    begun: list[tuple[str, int, State]] = []
+
+    async def on_start(_tx: AsyncConnection, job: Job) -> None:
+        begun.append((job.job_id, job.attempt, job.state))
+
+    queue = JobQueue(store, tiny.queue.policies, tiny.queue.signals, clock, on_end=tiny.queue.on_end, on_start=on_start)
+
+    async def flaky(run: JobRun) -> None:
+        if run.job.attempt < 3:
+            raise ConnectionError("not yet")
+        async with run.finish({}):
+            pass
+
+    job = await tiny.submit()
+    runner = Runner(queue, tiny.db, {"count": flaky}, heartbeat_s=1000)
+    for _ in range(3):
+        await runner.run(job.job_id)
+        clock.advance(10)
+    assert begun == [(job.job_id, 1, State.RUNNING)]
+    assert (await tiny.job(job.job_id)).state is State.COMPLETED
+
+
+async def test_a_lease_is_held_to_its_last_moment(tiny: TinyService, clock: SettableClock) -> None:
+    """A job whose lease ends at this very moment is not taken; a moment later it is."""
+    await tiny.submit()
+    job = await tiny.runner(lease_s=6.0).take(tiny.queue_name)
+    assert job is not None
+    clock.advance(6.0)
+    await tiny.runner().run(job.job_id)
+    assert await tiny.traced(job.job_id) == []
+    clock.advance(0.001)
+    await tiny.runner().run(job.job_id)
+    assert await tiny.traced(job.job_id) == ["first", "second begins"]
+
+
+async def test_reading_a_job_keeps_nobody_from_changing_it(tiny: TinyService) -> None:
+    """While one transaction has read a job another one locks it without waiting."""
+    job = await tiny.submit()
+    async with tiny.db.transaction() as reading:
+        await tiny.queue.rows.read(reading, job.job_id)
+        async with asyncio.timeout(10), tiny.db.transaction() as writing:
+            assert (await tiny.queue.rows.lock(writing, job.job_id)).job_id == job.job_id
+
+
+@pytest.mark.parametrize("token", [1, 7])
+async def test_a_refused_writer_learns_its_token(tiny: TinyService, token: int) -> None:
+    """Who writes under a lease that is not the newest is told the job and the token it named."""
+    job = await tiny.submit()
+    with pytest.raises(LeaseLost) as caught:
+        async with tiny.db.transaction() as tx:
+            await tiny.queue.rows.change(tx, job.job_id, tiny.clock(), note=None, token=token)
+    assert caught.value.metadata == {"job_id": job.job_id, "lease_token": str(token)}
