@@ -14,7 +14,7 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 export GRPC_ENABLE_FORK_SUPPORT := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check gen bench simulate mutate torture browser-deps lock clean
+.PHONY: help demo up test check gen bench simulate mutate torture score browser-deps lock clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ simulate: .venv/dev.stamp ## seeds of the simulated mesh (SEEDS=1000 FIRST=0, RE
 
 bench: .venv/dev.stamp ## every benchmark against its reference; writes the table in README
 	@$(BIN)/python -m tests.bench
+
+score: .venv/dev.stamp ## every figure asked of the engine, with its control, and out/score/index.html to look at (PART=song, README=1)
+	@$(BIN)/python -m tests.score $(if $(PART),--part $(PART)) $(if $(README),--readme)
 
 torture: .venv/dev.stamp ## kill everything for ROUNDS rounds (SEED=7, README=1 writes the table) and check every promise
 	@$(BIN)/python -m tests.torture --rounds $(or $(ROUNDS),10) $(if $(SEED),--seed $(SEED)) $(if $(README),--readme)

@@ -6,5 +6,5 @@ one frozen value to the next: `listen` turns a take into an `Analysis`, `compose
 It reads no files but the soundfont it is given, and imports nothing of the services around it.
 """
 
-VERSION = "1"
+VERSION = "2"
 """Raised by every change that makes another song of the same analysis, brief and seed."""

@@ -96,7 +96,7 @@ def measure_variant(score: Score, master: Master) -> VariantScores:
     """Return the scores of one variant, measured on its audio and its score."""
     power = k_weighted_powers(master.audio, RENDER_RATE)
     scores = {
-        "melody": melody_presence(master.audio, score.melody, score.tempo_bpm),
+        "melody": melody_presence(master.audio, score.melody, score.tempo_bpm, swing=score.swing),
         "loudness": float(np.clip(1.0 - abs(gated_lufs(power) - TARGET_LUFS) / 6.0, 0.0, 1.0)),
         "dynamics": _dynamics(power),
         "brightness": _brightness(master.audio),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.composer.engine.compose.timing import seconds_at
 from services.composer.engine.music import RENDER_RATE
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ _TOLERANCE = 0.35  # semitones to either side of a harmonic
 _WHITENING_OCTAVES = 0.5
 
 
-def melody_presence(audio: NDArray[np.float32], melody: Sequence[Note], tempo_bpm: float) -> float:
+def melody_presence(
+    audio: NDArray[np.float32], melody: Sequence[Note], tempo_bpm: float, *, swing: float = 0.0
+) -> float:
     """Return the share, 0 to 1, of the notes of `melody` whose pitch class is the strongest in the mix meanwhile.
 
-    `audio` is mono (n,) or stereo (n, 2) at `RENDER_RATE` and begins at beat 0; notes outside it count as not heard.
+    `audio` is mono (n,) or stereo (n, 2) at `RENDER_RATE` and begins at beat 0; off-beat eighths are looked for
+    `swing` beats late, where they are played. Notes outside it count as not heard.
     An empty melody has presence 0.
     """
     if not melody:
@@ -45,10 +49,12 @@ def melody_presence(audio: NDArray[np.float32], melody: Sequence[Note], tempo_bp
     lowest = max(_LOWEST_PITCH, min(note.pitch for note in melody) - _BELOW_TUNE)
     candidates = np.arange(lowest, max(note.pitch for note in melody) + _ABOVE_TUNE + 1)
     bins = _harmonic_bins(candidates)
-    beat_s = 60.0 / tempo_bpm
     heard = 0
     for note in melody:
-        stretch = _middle_of(mono, note.beat * beat_s, note.beats * beat_s)
+        start_s, end_s = (
+            seconds_at(beat, tempo_bpm=tempo_bpm, swing=swing) for beat in (note.beat, note.beat + note.beats)
+        )
+        stretch = _middle_of(mono, start_s, end_s - start_s)
         if len(stretch) and float(np.abs(stretch).max()) > 0.0:
             strongest = int(candidates[int(_salience(stretch, bins).argmax())])
             heard += strongest % 12 == note.pitch % 12
