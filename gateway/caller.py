@@ -25,6 +25,7 @@ _VERSION = re.compile(r"[A-Za-z0-9._+-]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _VISIBLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 _LONGEST_TOKEN: Final = 4096
+_LONGEST_AGENT: Final = 256
 _MOST_HOPS: Final = 16
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -86,6 +87,9 @@ def metadata_of(request: web.Request, *, token: str = "") -> tuple[tuple[str, st
         ("accept-language", caller.locale),
         ("x-client-ip", caller.address),
     ]
+    agent = "".join(each for each in headers.get("User-Agent", "")[:_LONGEST_AGENT] if " " <= each <= "~")
+    if agent:
+        entries.append(("x-client-agent", agent))
     authorization = caller.authorization or (f"Bearer {token}" if token else "")
     if authorization:
         if len(authorization) > _LONGEST_TOKEN or not _VISIBLE.fullmatch(authorization):

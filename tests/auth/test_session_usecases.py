@@ -13,7 +13,7 @@ from sqlalchemy import text
 from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
 from services.auth.config import Config
 from services.auth.domain.errors import AccountDisabled
-from services.auth.domain.session import Lifetimes
+from services.auth.domain.session import Lifetimes, Origin
 from services.auth.domain.signing_key import ANNOUNCED
 from services.auth.usecases.delivery import Delivery
 from services.auth.usecases.login import LoggedIn, Logins
@@ -44,7 +44,7 @@ class House:
 
     async def login(self) -> LoggedIn:
         """Log in a new device."""
-        return await self.logins.by_device(f"device-{new_id()}")
+        return await self.logins.by_device(f"device-{new_id()}", Origin())
 
 
 def _house(db: Database, redis: Redis, clock: SettableClock) -> House:
@@ -71,40 +71,40 @@ async def _scalar(db: Database, statement: str, **values: object) -> object:
 async def test_the_retry_window_ends(house: House, clock: SettableClock) -> None:
     """Ten seconds after its exchange a token may come again, eleven seconds after it ends the session."""
     login = await house.login()
-    await house.sessions.refresh(login.tokens.refresh_token)
+    await house.sessions.refresh(login.tokens.refresh_token, Origin())
     clock.advance(10)
-    again = await house.sessions.refresh(login.tokens.refresh_token)
+    again = await house.sessions.refresh(login.tokens.refresh_token, Origin())
     clock.advance(1)
     with pytest.raises(AuthExpired):
-        await house.sessions.refresh(login.tokens.refresh_token)
+        await house.sessions.refresh(login.tokens.refresh_token, Origin())
     with pytest.raises(AuthExpired):
-        await house.sessions.refresh(again.refresh_token)
+        await house.sessions.refresh(again.refresh_token, Origin())
     assert not await house.sessions.is_open(login.tokens.session_id)
 
 
 async def test_a_retry_does_not_stretch_its_own_window(house: House, clock: SettableClock) -> None:
     """Retries every six seconds succeed once, because the window counts from the first use."""
     login = await house.login()
-    await house.sessions.refresh(login.tokens.refresh_token)
+    await house.sessions.refresh(login.tokens.refresh_token, Origin())
     clock.advance(6)
-    await house.sessions.refresh(login.tokens.refresh_token)
+    await house.sessions.refresh(login.tokens.refresh_token, Origin())
     clock.advance(6)
     with pytest.raises(AuthExpired):
-        await house.sessions.refresh(login.tokens.refresh_token)
+        await house.sessions.refresh(login.tokens.refresh_token, Origin())
 
 
 async def test_a_session_lives_as_long_as_it_is_renewed(house: House, clock: SettableClock) -> None:
     """Renewed within 30 days it goes on, unused for 30 days it is over."""
     login = await house.login()
     clock.advance(29 * 86_400)
-    renewed = await house.sessions.refresh(login.tokens.refresh_token)
+    renewed = await house.sessions.refresh(login.tokens.refresh_token, Origin())
     clock.advance(29 * 86_400)
     assert await house.sessions.is_open(login.tokens.session_id)
-    renewed = await house.sessions.refresh(renewed.refresh_token)
+    renewed = await house.sessions.refresh(renewed.refresh_token, Origin())
     clock.advance(30 * 86_400)
     assert not await house.sessions.is_open(login.tokens.session_id)
     with pytest.raises(AuthExpired):
-        await house.sessions.refresh(renewed.refresh_token)
+        await house.sessions.refresh(renewed.refresh_token, Origin())
 
 
 async def test_long_expired_sessions_are_removed(house: House, db: Database, clock: SettableClock) -> None:
@@ -116,21 +116,21 @@ async def test_long_expired_sessions_are_removed(house: House, db: Database, clo
     query = "SELECT count(*) FROM auth.refresh_tokens WHERE session_id = CAST(:session AS uuid)"
     assert await _scalar(db, query, session=old.tokens.session_id) == 0
     with pytest.raises(Unauthenticated):
-        await house.sessions.refresh(old.tokens.refresh_token)
+        await house.sessions.refresh(old.tokens.refresh_token, Origin())
     assert await house.sessions.is_open(live.tokens.session_id)
 
 
 async def test_a_disabled_account_neither_logs_in_nor_renews(house: House, db: Database) -> None:
     """After an operator switched it off every door of the account is closed."""
     device = f"device-{new_id()}"
-    login = await house.logins.by_device(device)
+    login = await house.logins.by_device(device, Origin())
     async with db.transaction() as tx:
         statement = text("UPDATE auth.users SET disable_time = now() WHERE user_id = CAST(:user AS uuid)")
         await tx.execute(statement, {"user": login.tokens.user_id})
     with pytest.raises(AccountDisabled):
-        await house.logins.by_device(device)
+        await house.logins.by_device(device, Origin())
     with pytest.raises(AccountDisabled):
-        await house.sessions.refresh(login.tokens.refresh_token)
+        await house.sessions.refresh(login.tokens.refresh_token, Origin())
 
 
 async def test_roles_travel_in_the_token_from_the_next_refresh_on(house: House, db: Database) -> None:
@@ -139,7 +139,7 @@ async def test_roles_travel_in_the_token_from_the_next_refresh_on(house: House, 
     async with db.transaction() as tx:
         statement = text("UPDATE auth.users SET roles = '{admin}' WHERE user_id = CAST(:user AS uuid)")
         await tx.execute(statement, {"user": login.tokens.user_id})
-    renewed = await house.sessions.refresh(login.tokens.refresh_token)
+    renewed = await house.sessions.refresh(login.tokens.refresh_token, Origin())
     claims = [
         jwt.decode(token, options={"verify_signature": False})
         for token in (login.tokens.access_token, renewed.access_token)
@@ -230,7 +230,7 @@ async def test_ending_a_session_again_changes_nothing(house: House, db: Database
 async def test_the_database_holds_nothing_that_opens_a_door(house: House, db: Database) -> None:
     """A dump of every table of Auth has neither device id nor token nor private key in it."""
     device = f"device-{new_id()}"
-    login = await house.logins.by_device(device)
+    login = await house.logins.by_device(device, Origin())
     signer = await house.keys.signer()
     private = signer._private.private_bytes_raw().hex()
     tables = ("users", "identities", "sessions", "refresh_tokens", "signing_keys", "outbox")

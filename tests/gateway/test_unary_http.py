@@ -259,6 +259,7 @@ async def test_only_the_headers_of_the_list_become_metadata(http: ClientSession,
         "X-App-Version": "1.2.3",
         "Accept-Language": "en",
         "traceparent": f"00-{trace}-b7ad6b7169203331-01",
+        "User-Agent": "Firefox \t é 130",
         "X-Client-Ip": "6.6.6.6",
         "X-Forwarded-For": "6.6.6.6",
         "Grpc-Metadata-Admin": "yes",
@@ -275,6 +276,7 @@ async def test_only_the_headers_of_the_list_become_metadata(http: ClientSession,
         "x-app-version": "1.2.3",
         "accept-language": "en",
         "x-client-ip": "127.0.0.1",
+        "x-client-agent": "Firefox   130",
     }
     assert body["trace_id"] == trace
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import jwt
 import pytest
-import redis.exceptions
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from redis.asyncio import Redis
@@ -17,6 +16,7 @@ from redis.asyncio import Redis
 from cadenza.auth.v1 import session_service_pb2
 from services.kit.errors import AuthExpired, RemoteError, Unauthenticated
 from services.kit.ids import new_id
+from services.kit.redis import connect
 from services.kit.rpc.call import Identity
 from services.kit.rpc.errors import calling
 from services.kit.rpc.identity import current_user
@@ -205,14 +205,6 @@ class _Sessions:
         return session_service_pb2.CheckSessionResponse(open=self.is_open)
 
 
-class _Down:
-    """A Redis that cannot be reached."""
-
-    async def exists(self, *_: str) -> int:
-        """Fail like a refused connection."""
-        raise redis.exceptions.ConnectionError("refused")
-
-
 def _identity() -> Identity:
     return Identity("user", new_id(), frozenset(), new_id())
 
@@ -233,9 +225,11 @@ async def test_revocation_is_read_from_redis(redis: Redis, what: str) -> None:
 async def test_auth_decides_when_redis_is_down(is_open: bool) -> None:  # noqa: FBT001  # a table
     """Without Redis the session's own row decides, asked once in two seconds."""
     sessions = _Sessions(is_open=is_open)
-    revocations = Revocations(sessions, _Down())  # type: ignore[arg-type]
+    down = connect("redis://127.0.0.1:1")
+    revocations = Revocations(sessions, down)  # type: ignore[arg-type]
     identity = _identity()
     answers = [await revocations.revoked(identity) for _ in range(5)]
+    await down.aclose()
     assert answers == [not is_open] * 5
     assert sessions.asked == 1
 

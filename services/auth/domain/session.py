@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
+from services.auth.domain.user import Provider
+
 RETRY_WINDOW = timedelta(seconds=10)
 # A fixed beginning lets secret scanners find a token that was pasted somewhere.
 _PREFIX = "cdr_"
@@ -48,6 +50,27 @@ class RefreshToken:
     expire_time: datetime
     used_time: datetime | None = None
     successor_hash: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a login or refresh came from, as the client said; empty texts for what is not known."""
+
+    platform: str = ""
+    address: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session that has not ended, as its owner sees it."""
+
+    session_id: str
+    provider: Provider
+    origin: Origin
+    create_time: datetime
+    seen_time: datetime
+    expire_time: datetime
 
 
 class Verdict(Enum):

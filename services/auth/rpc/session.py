@@ -6,10 +6,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cadenza.auth.v1 import session_service_pb2 as pb
 from cadenza.auth.v1 import session_service_pb2_grpc as pb_grpc
+from services.auth.domain.device import device_name
+from services.auth.domain.session import OpenSession, Origin
+from services.auth.rpc.user import PROVIDERS
 from services.auth.usecases.login import Logins, WechatLogins
 from services.auth.usecases.session import Sessions, Tokens
 from services.auth.usecases.signing_key import SigningKeys
-from services.kit.rpc.call import ServicerContext
+from services.kit.rpc.call import ServicerContext, current_call
 from services.kit.rpc.identity import current_user
 
 _TOKEN_TYPE = "Bearer"  # noqa: S105  # the name of the scheme
@@ -29,7 +32,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         self, request: pb.AnonymousLoginRequest, context: ServicerContext
     ) -> pb.AnonymousLoginResponse:
         """Log in a device."""
-        done = await self._logins.by_device(request.provider_id)
+        done = await self._logins.by_device(request.provider_id, _origin())
         return pb.AnonymousLoginResponse(
             session=_session(done.tokens),
             access_token=done.tokens.access_token,
@@ -41,7 +44,9 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
 
     async def WechatLogin(self, request: pb.WechatLoginRequest, context: ServicerContext) -> pb.WechatLoginResponse:
         """Log in a mini-program."""
-        done = await self._wechat.by_code(request.code, nick_name=request.nick_name, avatar_url=request.avatar_url)
+        done = await self._wechat.by_code(
+            request.code, _origin(), nick_name=request.nick_name, avatar_url=request.avatar_url
+        )
         return pb.WechatLoginResponse(
             session=_session(done.tokens),
             access_token=done.tokens.access_token,
@@ -55,7 +60,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         self, request: pb.RefreshSessionRequest, context: ServicerContext
     ) -> pb.RefreshSessionResponse:
         """Trade a refresh token for a new pair."""
-        tokens = await self._sessions.refresh(request.refresh_token)
+        tokens = await self._sessions.refresh(request.refresh_token, _origin())
         return pb.RefreshSessionResponse(
             session=_session(tokens),
             access_token=tokens.access_token,
@@ -68,6 +73,24 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         await self._sessions.end(current_user().session_id)
         return pb.LogoutResponse()
 
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: ServicerContext) -> pb.ListSessionsResponse:
+        """List where the person is logged in."""
+        me = current_user()
+        found, more = await self._sessions.list(me.user_id, page_size=request.page_size, page_token=request.page_token)
+        sessions = [_open(each, current=each.session_id == me.session_id) for each in found]
+        return pb.ListSessionsResponse(sessions=sessions, next_page_token=more)
+
+    async def EndSession(self, request: pb.EndSessionRequest, context: ServicerContext) -> pb.EndSessionResponse:
+        """End one session of the person."""
+        await self._sessions.end_own(current_user().user_id, request.session_id.lower())
+        return pb.EndSessionResponse()
+
+    async def EndSessions(self, request: pb.EndSessionsRequest, context: ServicerContext) -> pb.EndSessionsResponse:
+        """End all sessions of the person, perhaps but this one."""
+        me = current_user()
+        ended = await self._sessions.end_all(me.user_id, but=me.session_id if request.keep_current else "")
+        return pb.EndSessionsResponse(ended_count=ended)
+
     async def GetKeySet(self, request: pb.GetKeySetRequest, context: ServicerContext) -> pb.GetKeySetResponse:
         """Return the public keys."""
         keys = await self._keys.published()
@@ -78,6 +101,25 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
     async def CheckSession(self, request: pb.CheckSessionRequest, context: ServicerContext) -> pb.CheckSessionResponse:
         """Say whether a session is open."""
         return pb.CheckSessionResponse(open=await self._sessions.is_open(request.session_id.lower()))
+
+
+def _origin() -> Origin:
+    call = current_call()
+    return Origin(call.platform, call.client_ip, call.client_agent)
+
+
+def _open(session: OpenSession, *, current: bool) -> pb.OpenSession:
+    return pb.OpenSession(
+        session_id=session.session_id,
+        provider=PROVIDERS[session.provider],
+        platform=session.origin.platform,
+        device=device_name(session.origin.agent),
+        address=session.origin.address,
+        create_time=_time(session.create_time),
+        last_seen_time=_time(session.seen_time),
+        expire_time=_time(session.expire_time),
+        current=current,
+    )
 
 
 def _session(tokens: Tokens) -> pb.Session:

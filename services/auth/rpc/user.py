@@ -11,7 +11,7 @@ from services.auth.usecases.user import Users
 from services.kit.rpc.call import ServicerContext
 from services.kit.rpc.identity import current_user
 
-_PROVIDERS = {
+PROVIDERS = {
     Provider.WEB: user_pb2.Identity.PROVIDER_WEB,
     Provider.WECHAT: user_pb2.Identity.PROVIDER_WECHAT,
 }
@@ -29,7 +29,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         user, identities = await self._users.get(current_user().user_id)
         ways = [
             user_pb2.Identity(
-                identity_id=each.identity_id, provider=_PROVIDERS[each.provider], create_time=_time(each.create_time)
+                identity_id=each.identity_id, provider=PROVIDERS[each.provider], create_time=_time(each.create_time)
             )
             for each in identities
         ]

@@ -1,17 +1,19 @@
 """Named queries of sessions and their refresh tokens."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.domain.session import RefreshToken, Session
-from services.auth.storage.tables import refresh_tokens, sessions
+from services.auth.domain.session import OpenSession, Origin, RefreshToken, Session
+from services.auth.domain.user import Provider
+from services.auth.storage.tables import identities, refresh_tokens, sessions
 
 
-async def add(tx: AsyncConnection, session: Session, *, identity_id: str, at: datetime) -> None:
+async def add(tx: AsyncConnection, session: Session, origin: Origin, *, identity_id: str, at: datetime) -> None:
     """Write a new session."""
     await tx.execute(
         insert(sessions).values(
@@ -19,6 +21,7 @@ async def add(tx: AsyncConnection, session: Session, *, identity_id: str, at: da
             user_id=session.user_id,
             identity_id=identity_id,
             expire_time=session.expire_time,
+            **asdict(origin),
             create_time=at,
             update_time=at,
         )
@@ -53,10 +56,51 @@ async def revoke(tx: AsyncConnection, session_id: str, *, cause: str, at: dateti
     return (await tx.execute(statement)).rowcount == 1
 
 
-async def extend(tx: AsyncConnection, session_id: str, *, expire_time: datetime, at: datetime) -> None:
-    """Let a session live on until the newest refresh token runs out."""
+async def extend(tx: AsyncConnection, session_id: str, origin: Origin, *, expire_time: datetime, at: datetime) -> None:
+    """Let a session live on, where its refresh came from, until the newest refresh token runs out."""
     statement = update(sessions).where(sessions.c.session_id == session_id)
-    await tx.execute(statement.values(expire_time=expire_time, update_time=at))
+    await tx.execute(statement.values(expire_time=expire_time, update_time=at, **asdict(origin)))
+
+
+async def page(tx: AsyncConnection, user_id: str, *, at: datetime, before: str, most: int) -> list[OpenSession]:
+    """Return open sessions of a user with ids below `before` ("" for all), the newest first."""
+    statement = (
+        select(sessions, identities.c.provider)
+        .join(identities, identities.c.identity_id == sessions.c.identity_id)
+        .where(_open(user_id, at))
+        .order_by(sessions.c.session_id.desc())
+        .limit(most)
+    )
+    if before:
+        statement = statement.where(sessions.c.session_id < before)
+    return [
+        OpenSession(
+            session_id=row.session_id,
+            provider=Provider(row.provider),
+            origin=Origin(row.platform, row.address, row.agent),
+            create_time=row.create_time,
+            seen_time=row.update_time,
+            expire_time=row.expire_time,
+        )
+        for row in await tx.execute(statement)
+    ]
+
+
+async def revoke_all(tx: AsyncConnection, user_id: str, *, but: str, cause: str, at: datetime) -> list[str]:
+    """End every open session of a user except `but`; return the ids of those that have ended now."""
+    statement = (
+        update(sessions)
+        .where(_open(user_id, at))
+        .values(revoke_time=at, revoke_cause=cause, update_time=at)
+        .returning(sessions.c.session_id)
+    )
+    if but:
+        statement = statement.where(sessions.c.session_id != but)
+    return list((await tx.execute(statement)).scalars())
+
+
+def _open(user_id: str, at: datetime) -> ColumnElement[bool]:
+    return and_(sessions.c.user_id == user_id, sessions.c.revoke_time.is_(None), sessions.c.expire_time > at)
 
 
 async def add_token(tx: AsyncConnection, session_id: str, token: RefreshToken, *, at: datetime) -> None:

@@ -55,8 +55,12 @@ sessions = Table(
     id_column("identity_id", ForeignKey(identities.c.identity_id), nullable=False),
     time_column("expire_time"),
     time_column("revoke_time", nullable=True),
-    # `logout` or `replay`.
+    # `logout`, `replay` or `ended` from another session.
     Column("revoke_cause", Text, nullable=False, server_default=text("''")),
+    # Where the login or its newest refresh came from, as the client said.
+    Column("platform", Text, nullable=False, server_default=text("''")),
+    Column("address", Text, nullable=False, server_default=text("''")),
+    Column("agent", Text, nullable=False, server_default=text("''")),
     *created_columns(),
     Index(None, "user_id"),
     Index(None, "expire_time"),

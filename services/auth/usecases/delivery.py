@@ -7,10 +7,12 @@ repeated by the dispatcher. Both receivers take a message twice without doing it
 
 import asyncio
 import logging
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cadenza.wallet.v1 import credit_service_pb2, credit_service_pb2_grpc
@@ -72,6 +74,15 @@ class Delivery:
     async def revoke_now(self, session_id: str) -> None:
         """Publish the promised revocation now if Redis answers in time; never raises."""
         await self._at_once(SESSION_REVOKED, {"session_id": session_id}, key=session_id)
+
+    async def last_seen(self, session_ids: Sequence[str]) -> dict[str, datetime]:
+        """Return when verifiers last met each session; nothing while Redis does not answer in time."""
+        try:
+            async with asyncio.timeout(_AT_ONCE_S):
+                return await revocation.last_seen(self._redis, session_ids)
+        except (RedisError, OSError) as error:
+            _log.warning("when sessions were last used is not known: %r", error)
+            return {}
 
     async def _at_once(self, topic: str, payload: dict[str, Any], *, key: str) -> None:
         try:

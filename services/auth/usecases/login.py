@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.auth.domain.session import Origin
 from services.auth.domain.user import Profile, Provider, User, identity_hash
 from services.auth.providers import WechatDoor
 from services.auth.storage import session_key
@@ -57,15 +58,17 @@ class Logins:
         self._delivery = delivery
         self._clock = clock
 
-    async def by_device(self, device_id: str) -> LoggedIn:
+    async def by_device(self, device_id: str, origin: Origin) -> LoggedIn:
         """Log in the user of a browser or device, known by the random id it keeps.
 
         Nobody finds out by asking which ids exist: asking for an unknown one makes it, and the ids
         are too long to be guessed.
         """
-        return await self.enter(Provider.WEB, device_id, Profile())
+        return await self.enter(Provider.WEB, device_id, Profile(), origin)
 
-    async def enter(self, provider: Provider, provider_id: str, profile: Profile, sealed_account: str = "") -> LoggedIn:
+    async def enter(
+        self, provider: Provider, provider_id: str, profile: Profile, origin: Origin, *, sealed_account: str = ""
+    ) -> LoggedIn:
         """Return a new session of the user behind an identity, made together if need be.
 
         Raises AccountDisabled. The profile and the sealed account only matter for a new user.
@@ -77,7 +80,7 @@ class Logins:
             new = NewUser(new_id(), new_id(), provider, digest, sealed_account, profile, at)
             try:
                 async with self._db.transaction(Act.ACCOUNT_CREATE) as tx:
-                    opened, identity_id = await self._find_or_make(tx, new)
+                    opened, identity_id = await self._find_or_make(tx, new, origin)
             except _IdentityTaken:
                 continue
             is_new = identity_id == new.identity_id
@@ -86,7 +89,7 @@ class Logins:
             return LoggedIn(self._sessions.signed(opened, signer), identity_id, is_new)
         raise Conflict("the identity is being made by somebody else")
 
-    async def _find_or_make(self, tx: AsyncConnection, new: NewUser) -> tuple[Opened, str]:
+    async def _find_or_make(self, tx: AsyncConnection, new: NewUser, origin: Origin) -> tuple[Opened, str]:
         """Return an opened session and the identity's id; _IdentityTaken when another login was faster."""
         found = await storage.find_by_identity(tx, new.provider, new.provider_id_hash)
         if found is None:
@@ -96,7 +99,7 @@ class Logins:
             user = User(new.user_id, new.profile.display_name, (), disabled=False, create_time=new.create_time)
             found = user, new.identity_id
         user, identity_id = found
-        return await self._sessions.open(tx, user, identity_id=identity_id), identity_id
+        return await self._sessions.open(tx, user, origin, identity_id=identity_id), identity_id
 
 
 class WechatLogins:
@@ -109,7 +112,7 @@ class WechatLogins:
         self._redis = redis
         self._sealer = sealer
 
-    async def by_code(self, code: str, *, nick_name: str, avatar_url: str) -> LoggedIn:
+    async def by_code(self, code: str, origin: Origin, *, nick_name: str, avatar_url: str) -> LoggedIn:
         """Log in the user of a single-use code; name and picture only matter for a new user.
 
         Raises AuthProviderError when WeChat does not vouch for the code.
@@ -119,7 +122,7 @@ class WechatLogins:
         digest = identity_hash(Provider.WECHAT, account.open_id)
         sealed = self._sealer.seal(known, f"auth.identities:{digest.hex()}")
         profile = Profile(_printable(nick_name), avatar_url)
-        logged_in = await self._logins.enter(Provider.WECHAT, account.open_id, profile, sealed)
+        logged_in = await self._logins.enter(Provider.WECHAT, account.open_id, profile, origin, sealed_account=sealed)
         try:
             await session_key.keep(self._redis, self._sealer, logged_in.identity_id, account.session_key)
         except (RedisError, OSError) as error:

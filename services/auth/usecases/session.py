@@ -1,6 +1,7 @@
 """Sessions: opened by a login, renewed by their refresh token, ended by logout or by a replay."""
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.auth.domain.errors import AccountDisabled
 from services.auth.domain.session import (
     Lifetimes,
+    OpenSession,
+    Origin,
     RefreshToken,
     Session,
     Verdict,
@@ -23,11 +26,14 @@ from services.auth.usecases.delivery import Delivery
 from services.auth.usecases.signing_key import Signer, SigningKeys
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
-from services.kit.errors import AuthExpired, Unauthenticated
-from services.kit.ids import new_id
+from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.errors import AuthExpired, NotFound, ParamInvalid, Unauthenticated
+from services.kit.ids import is_id, new_id
 
 # Long enough to answer questions about a session that has run out.
 _KEPT = timedelta(days=30)
+# So many revocations are told before the answer; the outbox tells the others at once, but behind it.
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,13 @@ class Sessions:
         """Return what signs tokens now; asked before a transaction begins, because it may need one itself."""
         return await self._keys.signer()
 
-    async def open(self, tx: AsyncConnection, user: User, *, identity_id: str) -> Opened:
+    async def open(self, tx: AsyncConnection, user: User, origin: Origin, *, identity_id: str) -> Opened:
         """Return a new session of the user, written in the transaction; AccountDisabled."""
         if user.disabled:
             raise AccountDisabled("the account is switched off")
         at = self._clock()
         session = Session(new_id(), user.user_id, at + self._lifetimes.refresh)
-        await storage.add(tx, session, identity_id=identity_id, at=at)
+        await storage.add(tx, session, origin, identity_id=identity_id, at=at)
         token = await self._new_token(tx, session, at)
         return Opened(session, user, token, at)
 
@@ -94,7 +100,7 @@ class Sessions:
             expires_in_s=int(ttl.total_seconds()),
         )
 
-    async def refresh(self, refresh_token: str) -> Tokens:
+    async def refresh(self, refresh_token: str, origin: Origin) -> Tokens:
         """Return a new pair for a refresh token, which ends.
 
         Raises Unauthenticated for a token that was never given out, AuthExpired when it or its
@@ -106,14 +112,14 @@ class Sessions:
             session = await storage.lock_by_token(tx, refresh_hash(refresh_token))
             if session is None:
                 raise Unauthenticated("the refresh token is not one of ours")
-            opened = await self._renew(tx, session, refresh_token)
+            opened = await self._renew(tx, session, refresh_token, origin)
         if opened is None:
             # The end of the session had to be committed before it can be told.
             await self._delivery.revoke_now(session.session_id)
             raise AuthExpired("the refresh token was used before; the session is ended")
         return self.signed(opened, signer)
 
-    async def _renew(self, tx: AsyncConnection, session: Session, refresh_token: str) -> Opened | None:
+    async def _renew(self, tx: AsyncConnection, session: Session, refresh_token: str, origin: Origin) -> Opened | None:
         """Return the renewed session, None when it was ended because of a replay; AuthExpired when it is over."""
         at = self._clock()
         token = await storage.get_token(tx, refresh_hash(refresh_token))
@@ -135,17 +141,51 @@ class Sessions:
         for each in spent:
             # On a retry the token of the lost answer ends too: only one of the two may live on.
             await storage.use_token(tx, each.token_hash, successor_hash=refresh_hash(new_token), at=at)
-        await storage.extend(tx, session.session_id, expire_time=renewed.expire_time, at=at)
+        await storage.extend(tx, session.session_id, origin, expire_time=renewed.expire_time, at=at)
         return Opened(renewed, user, new_token, at)
 
-    async def end(self, session_id: str) -> None:
+    async def end(self, session_id: str, *, cause: str = "logout") -> None:
         """End a session for good; ending it again changes nothing."""
         async with self._db.transaction() as tx:
-            ended = await storage.revoke(tx, session_id, cause="logout", at=self._clock())
+            ended = await storage.revoke(tx, session_id, cause=cause, at=self._clock())
             if ended:
                 await self._delivery.promise_revocation(tx, session_id)
         if ended:
             await self._delivery.revoke_now(session_id)
+
+    async def list(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[OpenSession], str]:
+        """Return one page of a user's open sessions, the newest first, and the token of the next or ""; ParamInvalid.
+
+        When they were last used is what verifiers noted in Redis; without Redis, the time of the newest refresh.
+        """
+        size = clamp_page_size(page_size)
+        before = _place(page_token) if page_token else ""
+        async with self._db.transaction() as tx:
+            found = await storage.page(tx, user_id, at=self._clock(), before=before, most=size + 1)
+        more = encode_token(found[size - 1].session_id) if len(found) > size else ""
+        shown = found[:size]
+        seen = await self._delivery.last_seen([each.session_id for each in shown])
+        times = {each.session_id: max(each.seen_time, seen.get(each.session_id, each.seen_time)) for each in shown}
+        return [replace(each, seen_time=times[each.session_id]) for each in shown], more
+
+    async def end_own(self, user_id: str, session_id: str) -> None:
+        """End one session of a user for good; NotFound for one that is not theirs."""
+        async with self._db.transaction() as tx:
+            session = await storage.get(tx, session_id)
+        if session is None or session.user_id != user_id:
+            raise NotFound("there is no such session", session_id=session_id)
+        await self.end(session_id, cause="ended")
+
+    async def end_all(self, user_id: str, *, but: str = "") -> int:
+        """End all open sessions of a user except `but`; return how many were open."""
+        async with self._db.transaction() as tx:
+            ended = await storage.revoke_all(tx, user_id, but=but, cause="ended", at=self._clock())
+            for session_id in ended:
+                await self._delivery.promise_revocation(tx, session_id)
+        await asyncio.gather(*(self._delivery.revoke_now(session_id) for session_id in ended[:_AT_ONCE]))
+        if len(ended) > _AT_ONCE:
+            self._delivery.dispatcher.kick()
+        return len(ended)
 
     async def is_open(self, session_id: str) -> bool:
         """Return whether a session exists and is neither revoked nor expired."""
@@ -164,3 +204,11 @@ class Sessions:
         stored = RefreshToken(refresh_hash(token), session.expire_time)
         await storage.add_token(tx, session.session_id, stored, at=at)
         return token
+
+
+def _place(page_token: str) -> str:
+    """Return the id that a page ended with; ParamInvalid when the token holds anything else."""
+    match decode_token(page_token):
+        case (str(session_id),) if is_id(session_id):
+            return session_id
+    raise ParamInvalid.of("page_token", "is not one of ours")

@@ -25,6 +25,7 @@ _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _PLATFORM = re.compile(r"[a-z0-9]{1,16}")
 _LONGEST_LANGUAGE_LIST = 16
+_LONGEST_AGENT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,15 @@ class Call:
         if self.peer is not None:
             return self.metadata.get("x-client-ip", "")
         return _address_of(self.context.peer())
+
+    @property
+    def client_agent(self) -> str:
+        """Return what the person's program calls itself, at most 256 characters; empty when it does not say.
+
+        A service of the mesh says it in `x-client-agent`, any other client in `user-agent`.
+        """
+        name = "user-agent" if self.peer is None else "x-client-agent"
+        return self.metadata.get(name, "")[:_LONGEST_AGENT]
 
 
 _current: ContextVar[Call | None] = ContextVar("cadenza_call", default=None)

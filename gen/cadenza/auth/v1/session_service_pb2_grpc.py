@@ -55,6 +55,21 @@ class SessionServiceStub:
                 request_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.LogoutResponse.FromString,
                 _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/cadenza.auth.v1.SessionService/ListSessions',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.EndSession = channel.unary_unary(
+                '/cadenza.auth.v1.SessionService/EndSession',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionResponse.FromString,
+                _registered_method=True)
+        self.EndSessions = channel.unary_unary(
+                '/cadenza.auth.v1.SessionService/EndSessions',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionsRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionsResponse.FromString,
+                _registered_method=True)
         self.GetKeySet = channel.unary_unary(
                 '/cadenza.auth.v1.SessionService/GetKeySet',
                 request_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.GetKeySetRequest.SerializeToString,
@@ -102,6 +117,27 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSessions(self, request, context):
+        """Lists the open sessions of the person, the newest login first: where they are logged in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSession(self, request, context):
+        """Ends one session of the person, be it the one that the call comes from; its tokens are refused from then on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSessions(self, request, context):
+        """Ends all sessions of the person, or all but the one that the call comes from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetKeySet(self, request, context):
         """Gets the public keys that verify access tokens.
         """
@@ -138,6 +174,21 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.Logout,
                     request_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.LogoutRequest.FromString,
                     response_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.LogoutResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'EndSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSession,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionResponse.SerializeToString,
+            ),
+            'EndSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSessions,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionsRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionsResponse.SerializeToString,
             ),
             'GetKeySet': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKeySet,
@@ -259,6 +310,87 @@ class SessionService:
             '/cadenza.auth.v1.SessionService/Logout',
             cadenza_dot_auth_dot_v1_dot_session__service__pb2.LogoutRequest.SerializeToString,
             cadenza_dot_auth_dot_v1_dot_session__service__pb2.LogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.SessionService/ListSessions',
+            cadenza_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_session__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.SessionService/EndSession',
+            cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.SessionService/EndSessions',
+            cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionsRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_session__service__pb2.EndSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,12 @@ class SessionServiceStub:
     """
     Logout: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.LogoutRequest, _session_service_pb2.LogoutResponse]
     """Ends the session of the token that the call carries."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
+    """Lists the open sessions of the person, the newest login first: where they are logged in."""
+    EndSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.EndSessionRequest, _session_service_pb2.EndSessionResponse]
+    """Ends one session of the person, be it the one that the call comes from; its tokens are refused from then on."""
+    EndSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.EndSessionsRequest, _session_service_pb2.EndSessionsResponse]
+    """Ends all sessions of the person, or all but the one that the call comes from."""
     GetKeySet: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetKeySetRequest, _session_service_pb2.GetKeySetResponse]
     """Gets the public keys that verify access tokens."""
     CheckSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CheckSessionRequest, _session_service_pb2.CheckSessionResponse]
@@ -71,6 +77,12 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     Logout: _aio.UnaryUnaryMultiCallable[_session_service_pb2.LogoutRequest, _session_service_pb2.LogoutResponse]  # type: ignore[assignment]
     """Ends the session of the token that the call carries."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Lists the open sessions of the person, the newest login first: where they are logged in."""
+    EndSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.EndSessionRequest, _session_service_pb2.EndSessionResponse]  # type: ignore[assignment]
+    """Ends one session of the person, be it the one that the call comes from; its tokens are refused from then on."""
+    EndSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.EndSessionsRequest, _session_service_pb2.EndSessionsResponse]  # type: ignore[assignment]
+    """Ends all sessions of the person, or all but the one that the call comes from."""
     GetKeySet: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetKeySetRequest, _session_service_pb2.GetKeySetResponse]  # type: ignore[assignment]
     """Gets the public keys that verify access tokens."""
     CheckSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CheckSessionRequest, _session_service_pb2.CheckSessionResponse]  # type: ignore[assignment]
@@ -116,6 +128,30 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.LogoutResponse, _abc.Awaitable[_session_service_pb2.LogoutResponse]]:
         """Ends the session of the token that the call carries."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _session_service_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
+        """Lists the open sessions of the person, the newest login first: where they are logged in."""
+
+    @_abc_1.abstractmethod
+    def EndSession(
+        self,
+        request: _session_service_pb2.EndSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.EndSessionResponse, _abc.Awaitable[_session_service_pb2.EndSessionResponse]]:
+        """Ends one session of the person, be it the one that the call comes from; its tokens are refused from then on."""
+
+    @_abc_1.abstractmethod
+    def EndSessions(
+        self,
+        request: _session_service_pb2.EndSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.EndSessionsResponse, _abc.Awaitable[_session_service_pb2.EndSessionsResponse]]:
+        """Ends all sessions of the person, or all but the one that the call comes from."""
 
     @_abc_1.abstractmethod
     def GetKeySet(

@@ -8,6 +8,10 @@ __all__ = (
     "AnonymousLoginResponse",
     "CheckSessionRequest",
     "CheckSessionResponse",
+    "EndSessionRequest",
+    "EndSessionResponse",
+    "EndSessionsRequest",
+    "EndSessionsResponse",
     "GetKeySetRequest",
     "GetKeySetResponse",
     "GetKeySetResponseKey",
@@ -15,8 +19,11 @@ __all__ = (
     "GetMeResponse",
     "Identity",
     "IdentityProvider",
+    "ListSessionsRequest",
+    "ListSessionsResponse",
     "LogoutRequest",
     "LogoutResponse",
+    "OpenSession",
     "RefreshSessionRequest",
     "RefreshSessionResponse",
     "Session",
@@ -172,6 +179,63 @@ default_message_pool.register_message("cadenza.auth.v1", "CheckSessionResponse",
 
 
 @dataclass(eq=False, repr=False)
+class EndSessionRequest(betterproto2.Message):
+    """
+    Asks to end one session.
+    """
+
+    session_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Which one.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "EndSessionRequest", EndSessionRequest)
+
+
+@dataclass(eq=False, repr=False)
+class EndSessionResponse(betterproto2.Message):
+    """
+    Says that the session has ended.
+    """
+
+    pass
+
+
+default_message_pool.register_message("cadenza.auth.v1", "EndSessionResponse", EndSessionResponse)
+
+
+@dataclass(eq=False, repr=False)
+class EndSessionsRequest(betterproto2.Message):
+    """
+    Asks to end many sessions.
+    """
+
+    keep_current: "bool" = betterproto2.field(1, betterproto2.TYPE_BOOL)
+    """
+    True to stay logged in here.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "EndSessionsRequest", EndSessionsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class EndSessionsResponse(betterproto2.Message):
+    """
+    Says how many sessions have ended.
+    """
+
+    ended_count: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
+    """
+    How many were still open.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "EndSessionsResponse", EndSessionsResponse)
+
+
+@dataclass(eq=False, repr=False)
 class GetKeySetRequest(betterproto2.Message):
     """
     Asks for the public keys.
@@ -275,6 +339,46 @@ default_message_pool.register_message("cadenza.auth.v1", "Identity", Identity)
 
 
 @dataclass(eq=False, repr=False)
+class ListSessionsRequest(betterproto2.Message):
+    """
+    Asks where the person is logged in.
+    """
+
+    page_size: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
+    """
+    How many sessions at most: 20 for 0, never above 100.
+    """
+
+    page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Where to go on, from the page before.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "ListSessionsRequest", ListSessionsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class ListSessionsResponse(betterproto2.Message):
+    """
+    Says where the person is logged in.
+    """
+
+    sessions: "list[OpenSession]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The open sessions, the newest login first.
+    """
+
+    next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Where the next page begins; empty when this is the last one.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "ListSessionsResponse", ListSessionsResponse)
+
+
+@dataclass(eq=False, repr=False)
 class LogoutRequest(betterproto2.Message):
     """
     Asks to end the session of the call's token.
@@ -296,6 +400,69 @@ class LogoutResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("cadenza.auth.v1", "LogoutResponse", LogoutResponse)
+
+
+@dataclass(eq=False, repr=False)
+class OpenSession(betterproto2.Message):
+    """
+    A login that has not ended, as its owner sees it.
+    """
+
+    session_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Identifier of the session.
+    """
+
+    provider: "IdentityProvider" = betterproto2.field(
+        2, betterproto2.TYPE_ENUM, default_factory=lambda: IdentityProvider(0)
+    )
+    """
+    The door through which it came.
+    """
+
+    platform: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    The kind of client, as it named itself at its login or at its newest refresh: `web`, `wxmp`, `ios` ...
+    """
+
+    device: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Program and system in words, such as `Firefox · Windows`; empty when the client did not say.
+    """
+
+    address: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Network address of the login or of the newest refresh; empty when it is not known.
+    """
+
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it was opened.
+    """
+
+    last_seen_time: "datetime.datetime | None" = betterproto2.field(
+        7, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it was last used, right to a few minutes.
+    """
+
+    expire_time: "datetime.datetime | None" = betterproto2.field(
+        8, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it ends by itself unless it is refreshed before.
+    """
+
+    current: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
+    """
+    True for the session that the call comes from.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "OpenSession", OpenSession)
 
 
 @dataclass(eq=False, repr=False)
@@ -584,6 +751,69 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.auth.v1.SessionService/Logout",
             message,
             LogoutResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_sessions(
+        self,
+        message: "ListSessionsRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "ListSessionsResponse":
+        """
+        Lists the open sessions of the person, the newest login first: where they are logged in.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.auth.v1.SessionService/ListSessions",
+            message,
+            ListSessionsResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def end_session(
+        self,
+        message: "EndSessionRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "EndSessionResponse":
+        """
+        Ends one session of the person, be it the one that the call comes from; its tokens are refused from then on.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.auth.v1.SessionService/EndSession",
+            message,
+            EndSessionResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def end_sessions(
+        self,
+        message: "EndSessionsRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "EndSessionsResponse":
+        """
+        Ends all sessions of the person, or all but the one that the call comes from.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.auth.v1.SessionService/EndSessions",
+            message,
+            EndSessionsResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
