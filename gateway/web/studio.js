@@ -1,5 +1,6 @@
 // The studio: a take, a wish, a song in the making, two versions of it, a link. The address says where one is.
 
+import { Account } from "./account.js";
 import { ApiError, call, callPatiently, pause, randomId, remember, remembered } from "./api.js";
 import { $, copyText, el } from "./dom.js";
 import { watch } from "./events.js";
@@ -30,6 +31,7 @@ const take = new Take({
 });
 
 const words = new Words({ complain, announce, paid: settleBalance });
+const account = new Account({ announce });
 const tune = new Tune({ complain, announce, started: goOn });
 
 function show(view) {
@@ -106,7 +108,10 @@ function showPrice() {
   const { price, balance, asset } = state;
   const known = price !== null && balance !== null;
   $("purse").hidden = balance === null;
-  if (balance) $("purse").textContent = say("purse.credits", { credits: balance.available_credits });
+  if (balance) {
+    $("purse").textContent = say("purse.credits", { credits: balance.available_credits });
+    $("purse").setAttribute("aria-label", say("purse.open", { credits: balance.available_credits }));
+  }
   $("price").textContent = known ? say("wish.price", { price, balance: balance.available_credits }) : "";
   const poor = known && balance.available_credits < price;
   $("make").disabled = !asset || poor;
@@ -335,6 +340,7 @@ whenLocaleChanges(async () => {
   take.words();
   words.show();
   tune.words();
+  account.show();
   showPrice();
   showTracks();
   if (state.view === "making") state.stages.show();

@@ -5,14 +5,18 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.async_api import Browser, BrowserContext, Page
 
 from services.mesh.home import Home
 from services.mesh.hum import SAMPLE_RATE, SAMPLE_SEED, SAMPLE_TEMPO_BPM, SAMPLE_TUNE, synthesize_hum
 from services.mesh.postgres import Postgres
 from services.mesh.up import RunningMesh, running_mesh
 from tests.e2e import aio_stubs  # noqa: F401  # before anybody imports the typed client
+from tests.e2e.browsing import ENGLISH, STEP_MS, Open, Watched
+from tests.e2e.chromium import NoChromiumError, find_chromium, singing_browser
 from tests.e2e.people import Event, Person, Song, until
 from tests.e2e.sounds import wav
 
@@ -109,3 +113,36 @@ async def song(singer: Person, hum: Path) -> Song:
     track = (await singer.call("GET", f"/api/v1/tracks/{created['track_id']}"))["track"]
     await until(singer.credits, lambda found: found == (80, 0))
     return Song(asset, created, track, events)
+
+
+@pytest.fixture(scope="session")
+async def browser(hum: Path) -> AsyncIterator[Browser]:
+    """A browser whose microphone hears the hum."""
+    try:
+        executable = find_chromium()
+    except NoChromiumError as reason:
+        pytest.skip(str(reason))
+    async with singing_browser(executable, hum) as running:
+        yield running
+
+
+@pytest.fixture
+async def open_page(browser: Browser, mesh: RunningMesh) -> AsyncIterator[Open]:
+    """Open pages as new visitors; at the end none had an error and none asked anybody else for anything."""
+    watched: list[Watched] = []
+    async with AsyncExitStack() as stack:
+
+        async def open_one(path: str, **settings: Any) -> Page:
+            context: BrowserContext = await browser.new_context(
+                permissions=["microphone"], base_url=mesh.base_url, **(settings or ENGLISH)
+            )
+            stack.push_async_callback(context.close)
+            page = await context.new_page()
+            page.set_default_timeout(STEP_MS)
+            watched.append(Watched(page, mesh.base_url))
+            await page.goto(path)
+            return page
+
+        yield open_one
+    assert [each.problems for each in watched if each.problems] == []
+    assert [each.strangers for each in watched if each.strangers] == []

@@ -4,81 +4,18 @@ import asyncio
 import json
 import re
 import wave
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Route, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from services.mesh.up import RunningMesh
-from tests.e2e.chromium import NoChromiumError, find_chromium, singing_browser
+from tests.e2e.browsing import ENGLISH, PHONE, STEP_MS, Open, overflow
 
 SONG_MS = 240_000
-STEP_MS = 60_000
-ENGLISH = {"locale": "en-GB", "viewport": {"width": 1200, "height": 900}}
 # The address of a sound as it is when its hour is over: refused.
 SPOILED = "sound => { sound.src = sound.src.replace(/sig=.*/, 'sig=over'); sound.play().catch(() => {}) }"
-PHONE = {"locale": "zh-CN", "viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-async def browser(hum: Path) -> AsyncIterator[Browser]:
-    """A browser whose microphone hears the hum."""
-    try:
-        executable = find_chromium()
-    except NoChromiumError as reason:
-        pytest.skip(str(reason))
-    async with singing_browser(executable, hum) as running:
-        yield running
-
-
-class Watched:
-    """What went wrong in a page, and where it went."""
-
-    def __init__(self, page: Page, base_url: str) -> None:
-        self.problems: list[str] = []
-        self.strangers: list[str] = []
-        host = urlsplit(base_url).netloc
-        page.on("console", lambda each: self._note(each.text) if each.type == "error" else None)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("request", lambda each: self._look(each.url, host))
-
-    def _note(self, text: str) -> None:
-        # Browsers call an upload that was refused, or an address that has ended, an error too.
-        if not re.search("status of (415|403)", text):
-            self.problems.append(text)
-
-    def _look(self, url: str, host: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme in {"http", "https"} and parts.netloc != host:
-            self.strangers.append(url)
-
-
-@pytest.fixture
-async def open_page(browser: Browser, mesh: RunningMesh) -> AsyncIterator[Open]:
-    """Open pages as new visitors; at the end none had an error and none asked anybody else for anything."""
-    watched: list[Watched] = []
-    async with AsyncExitStack() as stack:
-
-        async def open_one(path: str, **settings: Any) -> Page:
-            context: BrowserContext = await browser.new_context(
-                permissions=["microphone"], base_url=mesh.base_url, **(settings or ENGLISH)
-            )
-            stack.push_async_callback(context.close)
-            page = await context.new_page()
-            page.set_default_timeout(STEP_MS)
-            watched.append(Watched(page, mesh.base_url))
-            await page.goto(path)
-            return page
-
-        yield open_one
-    assert [each.problems for each in watched if each.problems] == []
-    assert [each.strangers for each in watched if each.strangers] == []
 
 
 @pytest.fixture
@@ -167,7 +104,7 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     assert (await midi.body())[:4] == b"MThd"
     await page.click(".variant.b .chord-sheet summary")
     await expect(page.locator(".variant.b .chord-sheet pre")).to_contain_text("[chorus]")
-    assert await _overflow(page) == 0
+    assert await overflow(page) == 0
     await page.click("#share")
     await expect(page.locator("#share-link")).to_have_value(re.compile("/s/"))
     link = await page.input_value("#share-link")
@@ -181,7 +118,7 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     await friend.eval_on_selector("audio", SPOILED)
     await _playing(friend, "main")
     assert await friend.eval_on_selector(".cover", "picture => picture.naturalWidth") == 800
-    assert await _overflow(friend) == 0
+    assert await overflow(friend) == 0
 
     plain: Page = await open_page("about:blank", java_script_enabled=False)
     async with plain.expect_response(lambda answer: "/_objects/" in answer.url and ".mp3" in answer.url) as sound:
@@ -213,7 +150,7 @@ async def _change_the_tune(page: Page) -> None:
             ".variant, .tune", "all => Math.max(...all.map(each => each.getBoundingClientRect().right))"
         )
         assert right <= width
-    assert await _overflow(page) == 0
+    assert await overflow(page) == 0
 
     async with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/tracks")) as asking:
         await page.click("#tune-make")
@@ -258,7 +195,7 @@ async def test_words_are_written_into_the_box(open_page: Open) -> None:
     assert "bicycle" in taken
     assert "[chorus]" in taken
     assert await page.input_value("#title")
-    assert await _overflow(page) == 0
+    assert await overflow(page) == 0
 
 
 async def test_failure_says_what_to_do(open_page: Open, silence: Path) -> None:
@@ -341,7 +278,7 @@ async def test_everything_has_a_name_and_fits(
 
     assert nameless == []
     assert first == "skip"
-    assert await _overflow(page) == 0
+    assert await overflow(page) == 0
     await context.close()
 
 
@@ -357,9 +294,3 @@ async def test_docs_lists_every_route(open_page: Open) -> None:
     await page.click(".route:visible > summary")
     await expect(page.locator(".route:visible pre")).to_contain_text("curl -sS -X POST")
     await expect(page.locator(".route:visible tbody").first).to_contain_text("Idempotency-Key")
-
-
-async def _overflow(page: Page) -> int:
-    """Return by how many pixels the page is wider than the screen."""
-    wide: int = await page.evaluate("Math.max(document.documentElement.scrollWidth - innerWidth, 0)")
-    return wide

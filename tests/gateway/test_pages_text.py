@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from cadenza.error.v1 import reason_pb2
+from cadenza.wallet.v1.credit_service_pb2 import Entry
+from gateway.caller import PLATFORMS
 from gateway.pages import LENGTH_S, LENGTHS_S, MOODS, STYLES, prefers_page
 from gateway.pages_files import FOLDER, WebFiles
 from gateway.pages_share import WAVE_BARS, absolute, wave_path
@@ -28,6 +30,11 @@ ENDS = {
         for part in ("title", "text")
     } | {"again", "trace"},
     "key.": {"major", "minor"},
+    "account.kind.": {
+        name.removeprefix("KIND_").lower() for name in Entry.Kind.keys() if not name.endswith("_UNSPECIFIED")  # noqa: SIM118  # an enum
+    },
+    "account.about.": {"music", "lyrics"},
+    "account.platform.": PLATFORMS,
     "remark.": {
         "why", "clearer_melody", "better_loudness", "livelier_dynamics", "better_balance", "more_variety", "close_call",
     },

@@ -9,7 +9,7 @@ from services.kit.jobs.errors import LeaseLost
 from services.kit.jobs.runner import JobRun
 from services.kit.jobs.states import State
 from tests.conftest import SettableClock
-from tests.kit.tiny_service import TinyService
+from tests.kit.tiny_service import TinyService, on_end, store
 
 
 class Died(Exception):
@@ -86,3 +86,44 @@ async def test_a_worker_without_its_lease_orders_nothing(tiny: TinyService, cloc
     await first
     assert vendor.bought == sold
     assert len(sold) == 1
+
+
+async def test_a_worker_without_its_lease_leaves_no_intention(tiny: TinyService, clock: SettableClock) -> None:
+    """Who lost the lease before anybody ordered is refused before the vendor hears of it, and its wish is not kept."""
+    vendor = Vendor()
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    late = JobRun(job, tiny.queue, tiny.db, on_end)
+    clock.advance(7)
+    await tiny.runner(vendor.handle)._acquire(job.job_id)
+    with pytest.raises(LeaseLost):
+        await late.order("song", vendor.find, vendor.submit)
+    assert (vendor.bought, vendor.asked) == ([], [])
+    async with tiny.db.transaction() as tx:
+        order = await store.put_order(tx, job.job_id, "song", request_id=job.job_id, at=clock())
+    assert order.request_id == job.job_id
+
+
+async def test_a_lease_lost_at_the_vendor_keeps_the_answer_out(tiny: TinyService, clock: SettableClock) -> None:
+    """Who loses the lease while the vendor sells writes nothing down, and the next attempt finds that order."""
+    vendor = Vendor()
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    late = JobRun(job, tiny.queue, tiny.db, on_end)
+
+    async def submit(request_id: str) -> str:
+        clock.advance(7)
+        await tiny.runner()._acquire(job.job_id)
+        return await vendor.submit(request_id)
+
+    with pytest.raises(LeaseLost):
+        await late.order("song", vendor.find, submit)
+    async with tiny.db.transaction() as tx:
+        order = await store.put_order(tx, job.job_id, "song", request_id=job.job_id, at=clock())
+    assert (order.order_id, [order.request_id]) == ("", vendor.bought)
+    clock.advance(7)
+    await tiny.runner(vendor.handle).run(job.job_id)
+    assert (await tiny.job(job.job_id)).state is State.COMPLETED
+    assert len(vendor.bought) == 1

@@ -1,12 +1,16 @@
 """One attempt as its handler meets it: the lines of its log, whom it wakes, and where it notices that it is in vain."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.kit.crash import Act
 from services.kit.jobs.errors import JobCancelled, LeaseLost
 from services.kit.jobs.job import Job
 from services.kit.jobs.queue import JobQueue
@@ -26,24 +30,80 @@ async def test_the_log_names_every_begin_and_every_end(tiny: TinyService) -> Non
     """A step leaves a line when it begins and one when it is finished, between those of the attempt and of the end."""
 
     async def steps(run: JobRun) -> None:
-        await run.step("draw", (0, 60), nothing)
+        async def draw() -> dict[str, Any]:
+            await run.progress(1)
+            return {}
+
+        await run.step("draw", (0, 60), draw)
         await run.step("colour", (60, 100), nothing)
         async with run.finish({}):
             pass
 
     job = await tiny.submit()
     await tiny.runner(steps, heartbeat_s=1000).run(job.job_id)
-    told = [(event.step, event.message, event.progress_percent) for event in await tiny.events(job.job_id)]
-    assert told == [
-        ("", "created", 0),
-        ("", "queued", 0),
-        ("", "attempt 1", 0),
-        ("draw", "started", 0),
-        ("draw", "finished", 60),
-        ("colour", "started", 60),
-        ("colour", "finished", 100),
-        ("colour", "completed", 100),
+    told = [
+        (event.step, event.message, event.step_progress_percent, event.progress_percent)
+        for event in await tiny.events(job.job_id)
     ]
+    assert told == [
+        ("", "created", 0, 0),
+        ("", "queued", 0, 0),
+        ("", "attempt 1", 0, 0),
+        ("draw", "started", 0, 0),
+        ("draw", "", 1, 0),
+        ("draw", "finished", 100, 60),
+        ("colour", "started", 0, 60),
+        ("colour", "finished", 100, 100),
+        ("colour", "completed", 100, 100),
+    ]
+
+
+@pytest.mark.parametrize(("said", "written"), [(-5, []), (0, []), (1, [1]), (99, [99]), (100, [100]), (150, [100])])
+async def test_progress_lies_between_nothing_and_all(tiny: TinyService, said: int, written: list[int]) -> None:
+    """What a handler says of a step is written between 1 and 100 percent, and nothing is written for no progress."""
+
+    async def says(run: JobRun) -> None:
+        async def work() -> dict[str, Any]:
+            await run.progress(said, "so far")
+            return {}
+
+        await run.step("draw", (0, 60), work)
+        async with run.finish({}):
+            pass
+
+    job = await tiny.submit()
+    await tiny.runner(says, heartbeat_s=1000).run(job.job_id)
+    told = [event.step_progress_percent for event in await tiny.events(job.job_id) if event.message == "so far"]
+    assert told == written
+
+
+class _Away:
+    """A database that cannot be reached."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @asynccontextmanager
+    async def transaction(self, _act: Act | None = None, /) -> AsyncIterator[Any]:
+        """Refuse the connection."""
+        self.asked += 1
+        raise ConnectionRefusedError
+        yield
+
+
+async def test_progress_does_not_wait_for_a_database_that_is_away(tiny: TinyService) -> None:
+    """While the database cannot be reached progress is given up in silence; a lost lease is told."""
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    away = _Away()
+    await JobRun(job, tiny.queue, away, on_end).progress(50)
+    assert away.asked == 1
+    stale = JobRun(replace(job, lease_token=job.lease_token + 1), tiny.queue, tiny.db, on_end)
+    before = await tiny.events(job.job_id)
+    with pytest.raises(LeaseLost):
+        await stale.progress(50)
+    assert await tiny.events(job.job_id) == before
 
 
 async def test_watchers_are_woken_by_each_line(tiny: TinyService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,6 @@ class JobRun:
         if name in self._done:
             return self._done[name]
         self._range = weight_percent
-        self._step_percent = 0
         await self._write(lambda tx: self._note(tx, 0, "started", step=name), Act.STEP_BEGIN)
         start_time = self._queue.clock()
         result: dict[str, Any] = json.loads(json.dumps(await work(), allow_nan=False))

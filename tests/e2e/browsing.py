@@ -1,0 +1,43 @@
+"""Pages as new visitors open them, and what went wrong in them."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import Page
+
+STEP_MS = 60_000
+ENGLISH = {"locale": "en-GB", "viewport": {"width": 1200, "height": 900}}
+PHONE = {"locale": "zh-CN", "viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+
+# Opens a page at a path, for a visitor with these settings.
+Open = Callable[..., Any]
+
+
+class Watched:
+    """What went wrong in a page, and where it went."""
+
+    def __init__(self, page: Page, base_url: str) -> None:
+        self.problems: list[str] = []
+        self.strangers: list[str] = []
+        host = urlsplit(base_url).netloc
+        page.on("console", lambda each: self._note(each.text) if each.type == "error" else None)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", lambda each: self._look(each.url, host))
+
+    def _note(self, text: str) -> None:
+        # Browsers call an upload that was refused, or an address that has ended, an error too.
+        if not re.search("status of (415|403)", text):
+            self.problems.append(text)
+
+    def _look(self, url: str, host: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.netloc != host:
+            self.strangers.append(url)
+
+
+async def overflow(page: Page) -> int:
+    """Return by how many pixels the page is wider than its window."""
+    wide: int = await page.evaluate("Math.max(document.documentElement.scrollWidth - innerWidth, 0)")
+    return wide
