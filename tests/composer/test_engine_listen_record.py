@@ -21,8 +21,8 @@ from services.composer.engine.listen.segment import pick_segment, split_phrases
 from services.composer.engine.listen.take import check_take
 from services.composer.engine.music import ANALYSIS_RATE, Analysis, HeardNote, Key, Mode
 from services.mesh.hum import SAMPLE_SEED, SAMPLE_TEMPO_BPM, SAMPLE_TUNE, sample_notes, synthesize_hum, write_sample_hum
+from tests.composer.hearing import note_f1
 from tests.composer.singer import sing, speak
-from tests.composer.test_engine_listen_tune import note_f1
 from tests.composer.tunes import TUNING_TUNES
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,11 +14,10 @@ from services.composer.engine.listen.key import find_key, snap_notes
 from services.composer.engine.listen.notes import segment_notes
 from services.composer.engine.listen.tempo import find_tempo
 from services.composer.engine.music import ANALYSIS_RATE, HeardNote, Key, Mode
+from tests.composer.frozen_tunes import FROZEN_TUNES
+from tests.composer.hearing import note_f1
 from tests.composer.singer import CAREFUL, SLOPPY, Take, add_noise, sing, telephone
-from tests.composer.tunes import HELD_OUT_TUNES, TUNING_TUNES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tests.composer.tunes import TUNING_TUNES
 
 ONSET_S = 0.1
 
@@ -40,7 +38,7 @@ class Heard:
 def hear(condition: str, number: int) -> Heard:
     """Return what is heard in one take of a held-out tune."""
     style, snr_db = {"quiet": (CAREFUL, 20.0), "noisy": (CAREFUL, 10.0), "sloppy": (SLOPPY, 20.0)}[condition]
-    return listen(sing(HELD_OUT_TUNES[number], seed=number + 40, style=style, snr_db=snr_db))
+    return listen(sing(FROZEN_TUNES[number], seed=number + 40, style=style, snr_db=snr_db))
 
 
 def listen(take: Take) -> Heard:
@@ -50,25 +48,6 @@ def listen(take: Take) -> Heard:
     notes = snap_notes(sung, key)
     tempo = find_tempo(notes)
     return Heard(take, notes, key.key, tempo.bpm, tempo.beats_per_bar, tempo.places)
-
-
-def note_f1(truth: Sequence[HeardNote], heard: Sequence[HeardNote]) -> tuple[float, int]:
-    """Return the harmonic mean of precision and recall (onset within 100 ms, right semitone) and the transposition.
-
-    One transposition of up to two semitones is forgiven to the whole take.
-    """
-    best = (0, 0, 0)
-    for shift in range(-2, 3):
-        free = list(heard)
-        hits = 0
-        for note in truth:
-            same = [other for other in free if other.pitch + shift == note.pitch]
-            near = [other for other in same if abs(other.start_s - note.start_s) <= ONSET_S]
-            if near:
-                free.remove(min(near, key=lambda other: abs(other.start_s - note.start_s)))
-                hits += 1
-        best = max(best, (hits, -abs(shift), shift))
-    return 2.0 * best[0] / max(1, len(truth) + len(heard)), best[2]
 
 
 def right_key(heard: Heard) -> bool:

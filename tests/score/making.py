@@ -11,8 +11,9 @@ from services.composer.engine.music import RENDER_RATE, Note
 from services.composer.engine.render.song import render
 from services.composer.engine.render.soundfont import find_soundfont
 from services.composer.providers.sound import decode, encode_mp3, ffmpeg_program
+from tests.composer.frozen_tunes import FROZEN_TUNES
 from tests.composer.hand_made import analysis_from, brief
-from tests.composer.tunes import HELD_OUT_TUNES, TUNING_TUNES
+from tests.composer.tunes import TUNING_TUNES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.score.row import Kept
 
 Label = Literal["A", "B"]
-TUNES = {tune.name: tune for tune in (*TUNING_TUNES, *HELD_OUT_TUNES)}
+TUNES = {tune.name: tune for tune in (*TUNING_TUNES, *FROZEN_TUNES)}
 SOUNDFONT = find_soundfont(None)
 
 

@@ -14,7 +14,8 @@ from services.composer.engine.judge.loudness import integrated_lufs, true_peak_d
 from services.composer.engine.judge.melody import melody_presence
 from services.composer.engine.music import RENDER_RATE
 from services.composer.engine.render.song import render
-from tests.composer.tunes import HELD_OUT_TUNES, TUNING_TUNES
+from tests.composer.frozen_tunes import FROZEN_TUNES
+from tests.composer.tunes import TUNING_TUNES
 from tests.score import measures
 from tests.score.cost import measure_cost
 from tests.score.making import SOUNDFONT, Plan, backing_of, heard, score_for, truth
@@ -68,7 +69,7 @@ def plans() -> list[Plan]:
     """Return the songs of the table: every style with two tunes of each set, A and B, all lengths."""
     found = []
     for index, style in enumerate(STYLES):
-        for offset, tunes in ((0, TUNING_TUNES), (1, HELD_OUT_TUNES)):
+        for offset, tunes in ((0, TUNING_TUNES), (1, FROZEN_TUNES)):
             for turn in range(_PER_GROUP):
                 number = _PER_GROUP * index + turn
                 tune: Tune = tunes[number % len(tunes)]

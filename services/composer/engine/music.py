@@ -90,11 +90,15 @@ class Analysis:
     key_margin: float
     """Log-likelihood lead of the key over the next one, per note."""
     tempo_bpm: float
-    """Quarter notes per minute."""
+    """Beats per minute; the beat is a quarter, or three eighths when `compound`."""
     beats_per_bar: int
     tuning_cents: float
     drift_cents_per_s: float
     segment: Segment
+    swing: float = 0.0
+    """How many beats the off-beat eighth comes late: 0 straight, 1/6 when beats are divided in three."""
+    compound: bool = False
+    """Whether each beat is divided in three throughout: 6/8, of which two bars are counted as one of four beats."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ def analysis_to_json(analysis: Analysis) -> dict[str, Any]:
         "tuning_cents": analysis.tuning_cents,
         "drift_cents_per_s": analysis.drift_cents_per_s,
         "segment": asdict(analysis.segment),
+        "swing": analysis.swing,
+        "compound": analysis.compound,
     }
 
 
@@ -51,6 +53,8 @@ def analysis_from_json(record: Mapping[str, Any]) -> Analysis:
         tuning_cents=float(record["tuning_cents"]),
         drift_cents_per_s=float(record["drift_cents_per_s"]),
         segment=Segment(**record["segment"]),
+        swing=float(record.get("swing", 0.0)),  # records of engine version 1 have neither
+        compound=bool(record.get("compound", False)),
     )
 
 
