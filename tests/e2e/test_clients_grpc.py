@@ -18,6 +18,7 @@ from cadenza.composer.v1 import job_service_pb2
 from cadenza.job.v1 import job_pb2
 from services.kit.ids import new_id
 from services.mesh.up import RunningMesh
+from tests.e2e import npm
 from tests.e2e.people import Person, Song
 from tests.e2e.sync_client import wait_for_job
 
@@ -114,25 +115,14 @@ def told(
 
 @pytest.fixture(scope="session")
 def grpc_js(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with Node's gRPC client in it; skips where Node or its registry is not there."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("Node is not installed")
-    folder = tmp_path_factory.mktemp("node")
-    command = [npm, "install", "--no-audit", "--no-fund", "--silent", "@grpc/grpc-js@1.14", "@grpc/proto-loader@0.8"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=90)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm does not reach its registry")
-    if done.returncode != 0:
-        pytest.skip(f"npm cannot install @grpc/grpc-js: {done.stderr.strip()[-200:]}")
-    return folder
+    """The folder of modules with Node's gRPC client in it."""
+    return npm.install(tmp_path_factory.mktemp("node"), "@grpc/grpc-js@1.14", "@grpc/proto-loader@0.8")
 
 
 async def test_node_is_served(mesh: RunningMesh, singer: Person, song: Song, grpc_js: Path) -> None:
     """Node's grpc-js logs in, reads a balance, watches a job to its end and is refused with the reason."""
     command = ["node", str(NODE_SCRIPT), mesh.edge_address, str(ROOT / "proto"), song.job_id, singer.token]
-    environment = {"NODE_PATH": str(grpc_js / "node_modules"), "PATH": str(Path(shutil.which("node") or "").parent)}
+    environment = {"NODE_PATH": str(grpc_js), "PATH": str(Path(shutil.which("node") or "").parent)}
     done = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, text=True, check=False, timeout=60
     )

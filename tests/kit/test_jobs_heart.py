@@ -12,8 +12,8 @@ import pytest
 
 from services.kit.db.engine import Database
 from services.kit.jobs import heart as heart_module
-from services.kit.jobs.heart import Rhythm, ThreadHeart
-from services.kit.jobs.run import JobRun
+from services.kit.jobs.heart import Rhythm, ThreadHeart, beat
+from services.kit.jobs.run import JobRun, Stop
 from services.kit.jobs.states import State
 from tests.kit.tiny_service import TinyService, on_end, until
 
@@ -110,7 +110,8 @@ async def test_the_heart_beats_in_a_thread_until_it_is_closed(tiny: TinyService,
     threads = [thread for thread in threading.enumerate() if thread.name == "heart"]
     # Whatever happens to the heart, it does not keep a process that wants to end.
     assert [thread.daemon for thread in threads] == [True]
-    moved = tiny.clock.advance(3) + RHYTHM.lease  # type: ignore[attr-defined]
+    # Close before the deadline of the job the heart still beats.
+    moved = tiny.clock.advance(55) + RHYTHM.lease  # type: ignore[attr-defined]
     time.sleep(1.0)  # noqa: ASYNC251  # the loop of the work is busy
     assert job is not None
     assert (await tiny.job(job.job_id)).lease_expire_time == moved > lease
@@ -131,3 +132,35 @@ async def test_a_heart_that_never_beat_can_be_closed() -> None:
 
     await ThreadHeart(refuse).close()
     assert opened == []
+
+
+@pytest.mark.parametrize(("over_s", "moves"), [(9.999, True), (10.0, False)])
+async def test_the_heart_stops_ten_seconds_after_the_deadline(tiny: TinyService, *, over_s: float, moves: bool) -> None:
+    """A moment before its deadline has been over for ten seconds a job's lease is still extended, then no more."""
+    await tiny.submit()
+    job = await tiny.runner(lease_s=3.0).take(tiny.queue_name)
+    assert job is not None
+    run = JobRun(replace(job, deadline_time=tiny.clock() - timedelta(seconds=over_s)), tiny.queue, tiny.db, on_end)
+    beating = asyncio.create_task(beat(run, tiny.queue, tiny.db, RHYTHM))
+    if moves:
+
+        async def moved() -> bool:
+            return (await tiny.job(job.job_id)).lease_expire_time == tiny.clock() + RHYTHM.lease
+
+        await until(moved)
+        beating.cancel()
+    else:
+        await asyncio.wait_for(beating, 10)
+        assert (await tiny.job(job.job_id)).lease_expire_time == tiny.clock() + timedelta(seconds=3)
+
+
+async def test_a_beat_that_finds_another_holder_stops_the_run(tiny: TinyService) -> None:
+    """When another worker has the job, the heart ends by itself and the run knows that it is in vain."""
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    run = JobRun(job, tiny.queue, tiny.db, on_end)
+    tiny.clock.advance(7)  # type: ignore[attr-defined]
+    assert await tiny.runner()._acquire(job.job_id) is not None
+    await asyncio.wait_for(beat(run, tiny.queue, tiny.db, RHYTHM), 10)
+    assert (run.lost, run.stop_reason) == (True, Stop.LOST)

@@ -106,6 +106,41 @@ async def test_progress_does_not_wait_for_a_database_that_is_away(tiny: TinyServ
     assert await tiny.events(job.job_id) == before
 
 
+class _Stuck:
+    """A database that takes a connection and never answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @asynccontextmanager
+    async def transaction(self, _act: Act | None = None, /) -> AsyncIterator[Any]:
+        """Wait for ever."""
+        self.asked += 1
+        await asyncio.Event().wait()
+        yield
+
+
+async def test_reports_do_not_pile_up_and_end_with_the_run(tiny: TinyService) -> None:
+    """While a report is being written others are dropped, and the end of the run does not wait for it."""
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    stuck = _Stuck()
+    run = JobRun(job, tiny.queue, stuck, on_end)
+    for percent in (10, 20, 30):
+        run.report(percent)
+        await asyncio.sleep(0.01)
+    assert stuck.asked == 1
+    writing = run._report_task
+    await asyncio.wait_for(run.close(), 10)
+    assert writing is not None
+    assert writing.done()
+    run.stop(Stop.CANCELLED)
+    run.report(40)
+    await asyncio.sleep(0.01)
+    assert stuck.asked == 1
+
+
 async def test_watchers_are_woken_by_each_line(tiny: TinyService, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever watches is woken after a step's begin, after progress, after the step's end and after the job's end."""
     woken: list[str] = []

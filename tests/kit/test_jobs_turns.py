@@ -151,3 +151,10 @@ async def test_the_next_of_very_many_is_found_by_index(tiny: TinyService, clock:
     job = await tiny.runner().take(tiny.queue_name)
     assert job is not None
     assert (job.job_id, job.state) == (rows[0]["job_id"], State.RUNNING)
+
+
+def test_the_thousandth_job_stands_as_far_back_as_any_later_one(clock: SettableClock) -> None:
+    """Up to a thousand unfinished jobs each puts the next one further back, and no more does after that."""
+    turns = Turns()
+    times = {count: turns.turn_time(clock(), Level.FREE, count) for count in (999, 1000, 1001, 5000)}
+    assert times[999] < times[1000] == times[1001] == times[5000]
