@@ -1,6 +1,7 @@
 // The two versions of a song side by side: listening, what they are made of, choosing, keeping.
 
 import { el, facts } from "./dom.js";
+import { exportPlace } from "./exports.js";
 import { makePlayer } from "./player.js";
 import { clock, has, keyName, say, styleName } from "./text.js";
 
@@ -29,7 +30,7 @@ export function variantCard(variant, track, { choose, renew }) {
   take.addEventListener("click", () => choose(variant));
   const save = el("a", { className: "button quiet", href: variant.download_url || variant.audio_url, download: `${track.title} ${variant.label}.mp3`, "aria-label": say("variant.save_label", { label: variant.label }) }, say("variant.save"));
   const midi = variant.midi_url ? el("a", { className: "button quiet", href: variant.midi_url, "aria-label": say("variant.midi_label", { label: variant.label }) }, say("variant.midi")) : "";
-  card.append(el("p", { className: "row" }, take, save, midi));
+  card.append(el("p", { className: "row" }, take, save, midi, exportPlace(variant, track)));
   if (variant.chord_sheet) card.append(el("details", { className: "chord-sheet" }, el("summary", {}, say("variant.sheet")), el("pre", {}, variant.chord_sheet)));
   return card;
 }

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from cadenza.composer.v1.bill_service_pb2_grpc import add_BillServiceServicer_to_server
 from cadenza.composer.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
+from cadenza.composer.v1.export_service_pb2_grpc import add_ExportServiceServicer_to_server
 from cadenza.composer.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from cadenza.composer.v1.lyrics_service_pb2_grpc import add_LyricsServiceServicer_to_server
 from cadenza.composer.v1.track_service_pb2_grpc import add_TrackServiceServicer_to_server
@@ -21,6 +22,7 @@ from services.composer.providers.offline_writer import OfflineWriter
 from services.composer.providers.webhook_receiver import HttpReceivers
 from services.composer.rpc.bill import BillRpc
 from services.composer.rpc.dead_letter import DeadLetterRpc
+from services.composer.rpc.export import ExportRpc
 from services.composer.rpc.job import JobRpc
 from services.composer.rpc.lyrics import LyricsRpc
 from services.composer.rpc.track import TrackRpc
@@ -31,6 +33,7 @@ from services.composer.usecases.bill import Bills
 from services.composer.usecases.charge import Charge
 from services.composer.usecases.dead_letter import DeadJobs
 from services.composer.usecases.ending import ending
+from services.composer.usecases.export import Exports
 from services.composer.usecases.job import Jobs
 from services.composer.usecases.lyrics import LyricsSheet, Songwriter
 from services.composer.usecases.track import Limits, Tracks, policies
@@ -70,6 +73,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     receivers = HttpReceivers(loopback_allowed=config.webhook_loopback)
     webhooks, deliverer = _webhooks(config, db, receivers)
     tracks = Tracks(db=db, queue=queue, charge=charge, media=media, limits=limits, clock=now)
+    exports = Exports(db=db, queue=queue, media=media, clock=now)
     writing = LyricsJob(sheet=LyricsSheet(db), provider=OfflineWriter())
     runner = Runner(queue, db, {LYRICS: writing}, dispatcher=charge.dispatcher)
     songwriter = Songwriter(db=db, queue=queue, charge=charge, limits=limits, clock=now, start=runner.run)
@@ -83,6 +87,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             name="composer",
             services=[
                 Registered(add_TrackServiceServicer_to_server, TrackRpc(tracks, Addresses(media), now)),
+                Registered(add_ExportServiceServicer_to_server, ExportRpc(exports)),
                 Registered(add_LyricsServiceServicer_to_server, LyricsRpc(songwriter)),
                 Registered(add_JobServiceServicer_to_server, JobRpc(Jobs(db=db, queue=queue, charge=charge))),
                 Registered(

@@ -7,7 +7,9 @@ from datetime import timedelta
 from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceStub
 from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
 from services.composer.config import Config
+from services.composer.domain.export import EXPORT
 from services.composer.domain.lyrics import LYRICS
+from services.composer.jobs.export import ExportJob
 from services.composer.jobs.lyrics import LyricsJob
 from services.composer.jobs.music import MusicJob
 from services.composer.providers.offline import OfflineProvider
@@ -16,6 +18,7 @@ from services.composer.providers.remote import RemoteEngine
 from services.composer.storage.tables import jobs as job_tables
 from services.composer.usecases.charge import Charge
 from services.composer.usecases.ending import ending
+from services.composer.usecases.export import Exports
 from services.composer.usecases.lyrics import LyricsSheet
 from services.composer.usecases.making import Making
 from services.composer.usecases.track import MUSIC, policies
@@ -27,15 +30,15 @@ from services.kit.db.engine import Database
 from services.kit.jobs.heart import ThreadHeart
 from services.kit.jobs.postgres import PostgresJobs
 from services.kit.jobs.queue import JobQueue
-from services.kit.jobs.runner import Runner
+from services.kit.jobs.runner import Handler, Runner
 from services.kit.jobs.signals import RedisSignals
 from services.kit.jobs.sweeper import Sweeper
 from services.kit.jobs.worker import WorkerParts, together, work
 from services.kit.redis import connect
 from services.kit.rpc.channel import MtlsPeers, Peers
 
-# Words before songs: they take milliseconds, and somebody may be waiting for them.
-QUEUES = (LYRICS, MUSIC)
+# Words before songs: they take milliseconds, and somebody may be waiting for them. What costs nothing comes last.
+QUEUES = (LYRICS, MUSIC, EXPORT)
 
 
 @asynccontextmanager
@@ -53,16 +56,17 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
         on_start=announcing(now),
     )
     charge = Charge(db=db, queue=queue, wallet=CreditServiceStub(peers.channel("wallet")), clock=now)
-    engine = (
-        RemoteEngine(config.engine_url, config.engine_key)
-        if config.engine_url
-        else OfflineProvider(soundfont=str(config.soundfont or ""), ffmpeg=config.ffmpeg_binary)
-    )
-    making = Making(db=db, media=AssetServiceStub(peers.channel("media")), clock=now)
+    offline = OfflineProvider(soundfont=str(config.soundfont or ""), ffmpeg=config.ffmpeg_binary)
+    engine = RemoteEngine(config.engine_url, config.engine_key) if config.engine_url else offline
+    media = AssetServiceStub(peers.channel("media"))
+    making = Making(db=db, media=media, clock=now)
+    # Only songs of the engine that runs here have a recipe, whoever makes the new ones.
+    export = ExportJob(exports=Exports(db=db, queue=queue, media=media, clock=now), making=making, maker=offline)
     music = MusicJob(making=making, listener=engine, provider=engine, at_once=config.variant_processes)
     writing = LyricsJob(sheet=LyricsSheet(db), provider=OfflineWriter())
     heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))
-    parts = Runner(queue, db, {LYRICS: writing, MUSIC: music}, dispatcher=charge.dispatcher, heart=heart)
+    kinds: dict[str, Handler] = {LYRICS: writing, MUSIC: music, EXPORT: export}
+    parts = Runner(queue, db, kinds, dispatcher=charge.dispatcher, heart=heart)
     try:
         yield WorkerParts(
             name="composer",

@@ -233,7 +233,7 @@ async def test_the_worker_as_it_is_composed(studio: Studio, database_url: str, r
     answer = await studio.create(await studio.asset(mp3("silence")))
     config = Config(database_url=database_url, redis_url=redis_url)
     async with worker(config, studio.mesh.peers("composer")) as parts:
-        assert parts.queues == ("lyrics", "music")
+        assert parts.queues == ("lyrics", "music", "export")
         await parts.runner.run(answer.job_id)
         assert parts.dispatcher is not None
         await parts.dispatcher.drain()

@@ -12,6 +12,7 @@ from cadenza.auth.v1 import session_service_pb2, user_service_pb2
 from cadenza.composer.v1 import (
     bill_service_pb2,
     dead_letter_service_pb2,
+    export_service_pb2,
     job_service_pb2,
     lyrics_service_pb2,
     track_service_pb2,
@@ -31,6 +32,7 @@ FILES = (
     admin_service_pb2,
     track_service_pb2,
     job_service_pb2,
+    export_service_pb2,
     dead_letter_service_pb2,
     lyrics_service_pb2,
     webhook_service_pb2,

@@ -34,7 +34,6 @@ def test_frames_without_a_tag() -> None:
         (b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://127.0.0.1/x.ts\n", "playlist"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "playlist"),
         (b"[playlist]\nFile1=/etc/passwd\n", "playlist"),
-        (b"PK\x03\x04" + bytes(100), "zip"),
         (b"%PDF-1.7\n", "pdf"),
         (b"MZ" + bytes(100), "program"),
         (b"RIFF\x00\x01\x00\x00AVI LIST", "video"),
@@ -57,14 +56,20 @@ def test_refused(head: bytes, word: str) -> None:
         (b"\xff\xd8\xff\xe0", "jpeg"),
         (b"RIFF\x00\x01\x00\x00WEBPVP8 ", "webp"),
         (b"MThd\x00\x00\x00\x06", "midi"),
+        (b"PK\x03\x04" + bytes(100), "zip"),
     ],
 )
 def test_made_files(head: bytes, name: str) -> None:
-    """Pictures and scores are recognised too, but are nothing that ffmpeg opens."""
+    """Pictures, scores and archives are recognised too, but are nothing that ffmpeg opens."""
     found = sniff(head)
 
     assert found is not None
     assert (found.name, found.is_sound) == (name, False)
+
+
+def test_an_archive_is_called_by_its_name() -> None:
+    """Whoever sends a zip instead of a sound is told that it is one."""
+    assert describe(b"PK\x03\x04" + bytes(100)) == "zip"
 
 
 @pytest.mark.parametrize("name", ["take.wav", "take.caf"])

@@ -15,6 +15,14 @@ class RecipeMissing(NotFound):
     """It is not known what the track was made of: another provider made it, or an earlier version of ours."""
 
 
+class EngineChanged(BusinessRule):
+    """The song was made by a version of the engine that is not here any more, so that it cannot be made again."""
+
+
+class ExportNotFound(NotFound):
+    """This user has no export of this id."""
+
+
 class VariantNotFound(NotFound):
     """The track has no variant of this id."""
 

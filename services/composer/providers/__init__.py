@@ -103,6 +103,25 @@ class MusicProvider(Protocol):
 
 
 @dataclass(frozen=True)
+class TakenApart:
+    """A variant made again for people who go on with it elsewhere: the master as WAV, and a zip of a FLAC per part."""
+
+    wav: memoryview
+    stems_zip: memoryview
+    stems: tuple[str, ...]
+
+
+class StemMaker(Protocol):
+    """Takes variants apart that it has made before."""
+
+    async def take_apart(
+        self, order: Order, engine: str, progress: Callable[[int, str], None], stop: Callable[[], bool]
+    ) -> TakenApart:
+        """Return wav and stems of what version *engine* made; raises EngineChanged, and Stopped soon after *stop*."""
+        ...
+
+
+@dataclass(frozen=True)
 class LyricsOrder:
     """What a writer of words is asked for; `language` is zh, en or auto."""
 

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from services.composer.domain.errors import ProviderFailed
-from services.composer.providers import Made, Order, Stopped, TakeRefused
+from services.composer.domain.errors import EngineChanged, ProviderFailed
+from services.composer.providers import Made, Order, Stopped, TakenApart, TakeRefused
 from services.kit import crash
 from services.kit.crash import Act
 
@@ -30,7 +30,7 @@ _POLL_S = 0.2
 _LISTEN_TIMEOUT_S = 120
 _MAKE_TIMEOUT_S = 300
 _LONGEST_LINE = 16 * 1024 * 1024
-_LARGEST_BLOB = 64 * 1024 * 1024
+_LARGEST_BLOB = 160 * 1024 * 1024
 _LAST_WORDS = 2000
 # The process ended, or what it said was not what the two sides agreed upon.
 _NO_ANSWER = (
@@ -94,6 +94,18 @@ class OfflineProvider:
             answer[name] = tuple(answer[name])
         answer["midi"] = b64decode(answer.get("midi", ""), validate=True)
         return Made(mp3=mp3, **answer)
+
+    async def take_apart(
+        self, order: Order, engine: str, progress: Callable[[int, str], None], stop: Callable[[], bool]
+    ) -> TakenApart:
+        """Return wav and stems of what version *engine* made; raises EngineChanged, and Stopped soon after *stop*."""
+        request = {"task": "export", "order": asdict(order), "engine": engine}
+        answer, data = await self._run(request, b"", stop=stop, timeout_s=_MAKE_TIMEOUT_S, progress=progress)
+        if answer["engine"] != engine:
+            raise EngineChanged("this song is of another version of the engine", then=engine, now=answer["engine"])
+        # Views, because a copy of a long song's stems would take the worker a hundred megabytes.
+        whole, border = memoryview(data), int(answer["wav_bytes"])
+        return TakenApart(whole[:border], whole[border:], tuple(answer["stems"]))
 
     async def _run(
         self,

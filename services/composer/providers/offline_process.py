@@ -6,10 +6,12 @@ the answer, the bytes that belong to it. When standard input closes early the wo
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import threading
+import zipfile
 from base64 import b64encode
 from dataclasses import asdict
 from pathlib import Path
@@ -96,6 +98,37 @@ def _make(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], Non
     return _measured(score, heard) | taken_away | {"engine": VERSION}, mp3
 
 
+def _export(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    """Make the song again for its wav and its stems, each encoded while the next one is not played yet."""
+    from services.composer.engine import VERSION
+    from services.composer.engine.compose.song import compose
+    from services.composer.engine.listen.record import analysis_from_json
+    from services.composer.engine.music import RENDER_RATE, Brief
+    from services.composer.engine.render.song import render
+    from services.composer.engine.render.soundfont import find_soundfont
+    from services.composer.providers.sound import encode_flac, encode_wav
+
+    if request["engine"] != VERSION:
+        return {"engine": VERSION, "stems": [], "wav_bytes": 0}, b""
+    order = request["order"]
+    brief = Brief(order["title"], order["style"], order["mood"], order["duration_s"], order["seed"])
+    score = compose(analysis_from_json(order["analysis"]), brief, order["label"])
+    names: list[str] = []
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+
+        def pack(name: str, stem: NDArray[np.float32]) -> None:
+            names.append(name)
+            # Without a date of its own the file would bear that of this minute, and no export would equal another.
+            entry = zipfile.ZipInfo(f"{len(names):02d} {name}.flac")
+            archive.writestr(entry, encode_flac(stem, rate=RENDER_RATE, ffmpeg=request["ffmpeg"]))
+
+        soundfont = find_soundfont(request["soundfont"] or None)
+        song = render(score, soundfont=soundfont, progress=lambda share, what: say(0.95 * share, what), on_stem=pack)
+    wav = encode_wav(song.audio, rate=RENDER_RATE)
+    return {"engine": VERSION, "stems": names, "wav_bytes": len(wav)}, wav + packed.getvalue()
+
+
 def _measured(score: Score, heard: NDArray[np.float32]) -> dict[str, Any]:
     """Return what is kept of a variant, measured on the sound that people will hear: the decoded mp3."""
     from services.composer.engine.judge.ab import measure_variant
@@ -139,7 +172,15 @@ def _judge(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], N
     return answer, draw_cover(best["peaks"], key, best["tempo_bpm"], request["seed"])
 
 
-_TASKS = {"check": _check, "listen": _listen, "segment": _segment, "change": _change, "make": _make, "judge": _judge}
+_TASKS = {
+    "check": _check,
+    "listen": _listen,
+    "segment": _segment,
+    "change": _change,
+    "make": _make,
+    "judge": _judge,
+    "export": _export,
+}
 
 
 def _end_with(source: int) -> None:

@@ -5,8 +5,10 @@ The input was made by Media's own transcoding, so it is sound and bounded; the l
 
 from __future__ import annotations
 
+import io
 import itertools
 import subprocess
+import wave
 from typing import TYPE_CHECKING
 
 import imageio_ffmpeg
@@ -61,6 +63,36 @@ def encode_mp3(audio: NDArray[np.float32], *, rate: int, ffmpeg: str, title: str
     if done.returncode or not done.stdout:
         raise SoundUnreadable(done.stderr.decode(errors="replace")[-400:])
     return done.stdout
+
+
+def encode_flac(audio: NDArray[np.float32], *, rate: int, ffmpeg: str) -> bytes:
+    """Return the stereo sound of shape (samples, 2) as FLAC of 16 bits, the same bytes for the same sound.
+
+    Raises SoundUnreadable when ffmpeg fails.
+    """
+    command = [
+        *(ffmpeg, "-nostdin", "-v", "error", "-f", "s16le", "-ac", "2", "-ar", str(rate), "-i", "pipe:0"),
+        *("-codec:a", "flac", "-compression_level", "5", "-bitexact", "-f", "flac", "pipe:1"),
+    ]
+    done = subprocess.run(command, input=_sixteen_bits(audio), capture_output=True, timeout=_TIMEOUT_S, check=False)
+    if done.returncode or not done.stdout:
+        raise SoundUnreadable(done.stderr.decode(errors="replace")[-400:])
+    return done.stdout
+
+
+def encode_wav(audio: NDArray[np.float32], *, rate: int) -> bytes:
+    """Return the stereo sound of shape (samples, 2) as a WAV file of 16 bits."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(_sixteen_bits(audio))
+    return out.getvalue()
+
+
+def _sixteen_bits(audio: NDArray[np.float32]) -> bytes:
+    return np.round(np.clip(audio, -1.0, 1.0) * 32_767.0).astype("<i2").tobytes()
 
 
 def outline(audio: NDArray[np.float32], count: int = 256) -> list[int]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from services.composer.domain.export import ExportState
 from services.composer.domain.lyrics import LyricsState
 from services.composer.domain.track import LONGEST_DURATION_S, SHORTEST_DURATION_S, TrackState
 from services.composer.domain.webhook import DeliveryState, PauseReason
@@ -100,6 +101,29 @@ recipes = Table(
     id_column("track_id", ForeignKey("composer.tracks.track_id", ondelete="CASCADE"), primary_key=True),
     Column("engine", Text, nullable=False),
     Column("order", JSONB, nullable=False),
+)
+
+_EXPORT_STATES = ", ".join(f"'{state.value}'" for state in ExportState)
+
+exports = Table(
+    "exports",
+    metadata,
+    id_column("export_id", primary_key=True),
+    id_column("user_id", nullable=False),
+    id_column("track_id", ForeignKey("composer.tracks.track_id", ondelete="CASCADE"), nullable=False),
+    id_column("variant_id", nullable=False),
+    id_column("job_id", nullable=False),
+    Column("state", Text, nullable=False),
+    id_column("wav_asset_id"),
+    id_column("stems_asset_id"),
+    Column("stems", JSONB, nullable=False),
+    Column("error_reason", Text, nullable=False, server_default=text("''")),
+    *created_columns(),
+    CheckConstraint(f"state IN ({_EXPORT_STATES})", name="state"),
+    Index("ix_exports_user_id", "user_id"),
+    Index("ix_exports_track_id", "track_id"),
+    UniqueConstraint("job_id"),
+    UniqueConstraint("variant_id"),
 )
 
 _LYRICS_STATES = ", ".join(f"'{state.value}'" for state in LyricsState)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.composer.domain.track import Recipe, Track, TrackState, Variant
-from services.composer.storage.tables import recipes, tracks, variants
+from services.composer.storage.tables import exports, recipes, tracks, variants
 
 _TRACK_FIELDS = tuple(each.name for each in fields(Track) if each.name != "variants")
 _VARIANT_FIELDS = tuple(each.name for each in fields(Variant))
@@ -126,13 +126,17 @@ async def find_recipe(tx: AsyncConnection, track_id: str) -> Recipe | None:
 
 
 async def asset_in_use(tx: AsyncConnection, asset_id: str) -> bool:
-    """Say whether a living track that is still being made reads the asset, or any living track plays or shows it."""
+    """Say whether a living track in the making reads the asset, or any living track plays, shows or exports it."""
     sounding = select(variants.c.track_id).where(
         or_(variants.c.asset_id == asset_id, variants.c.midi_asset_id == asset_id)
+    )
+    exported = select(exports.c.track_id).where(
+        or_(exports.c.wav_asset_id == asset_id, exports.c.stems_asset_id == asset_id)
     )
     query = select(tracks.c.track_id).where(
         tracks.c.delete_time.is_(None),
         or_(
+            tracks.c.track_id.in_(exported),
             and_(tracks.c.asset_id == asset_id, tracks.c.state == TrackState.GENERATING.value),
             tracks.c.cover_asset_id == asset_id,
             tracks.c.track_id.in_(sounding),

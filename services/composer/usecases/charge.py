@@ -86,6 +86,9 @@ def settlement(store: JobStore, clock: Clock) -> EndHook:
     """
 
     async def on_end(tx: AsyncConnection, job: Job) -> None:
+        if _is_free(job):
+            await subject.settle_state(tx, job, clock())
+            return
         topic = SETTLE if job.state is State.COMPLETED else RELEASE
         message: dict[str, Any] = _message(job, clock())
         if job.state is State.CANCELLED:
@@ -94,6 +97,11 @@ def settlement(store: JobStore, clock: Clock) -> EndHook:
         await subject.settle_state(tx, job, clock())
 
     return on_end
+
+
+def _is_free(job: Job) -> bool:
+    """Say whether nobody pays for the job, so that Wallet never hears of it."""
+    return not job.user_id
 
 
 def _message(job: Job, now: datetime) -> dict[str, str]:
@@ -151,6 +159,8 @@ class Charge:
 
     async def _hold(self, job: Job) -> wallet_pb2.HoldResponse:
         """Return what Wallet holds for this round of the job and what that left; the same again for a repeat."""
+        if _is_free(job):
+            return wallet_pb2.HoldResponse()
         held = hold_id(job.job_id, job.revivals)
         request = wallet_pb2.HoldRequest(request_id=held, user_id=job.user_id, price_kind=job.kind)
         request.price_version = int(job.params.get("price_version", 0))
@@ -193,6 +203,8 @@ class Charge:
 
     async def _give_back(self, tx: AsyncConnection, job: Job) -> None:
         """Leave the release of what was held for this round of the job, unless it is there already."""
+        if _is_free(job):
+            return
         key = hold_id(job.job_id, job.revivals)
         await self._queue.store.outbox.put(tx, RELEASE, _message(job, self._clock()), key=key)
 

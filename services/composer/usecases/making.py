@@ -101,7 +101,7 @@ class Making:
         kind: media_pb2.Asset.Kind.ValueType,
         filename: str,
         content_type: str,
-        data: bytes,
+        data: bytes | memoryview,
         duration_ms: int = 0,
         peaks: Sequence[int] = (),
     ) -> str:
@@ -165,8 +165,10 @@ def _lease(track: Track, lease_token: int) -> media_pb2.JobLease:
     return media_pb2.JobLease(job_id=track.job_id, lease_token=lease_token)
 
 
-async def _messages(header: media_pb2.StoreHeader, data: bytes) -> AsyncIterator[media_pb2.StoreAssetRequest]:
+async def _messages(
+    header: media_pb2.StoreHeader, data: bytes | memoryview
+) -> AsyncIterator[media_pb2.StoreAssetRequest]:
     """Yield the header, then the bytes in chunks."""
     yield media_pb2.StoreAssetRequest(header=header)
     for start in range(0, len(data), _CHUNK_BYTES):
-        yield media_pb2.StoreAssetRequest(chunk=data[start : start + _CHUNK_BYTES])
+        yield media_pb2.StoreAssetRequest(chunk=bytes(data[start : start + _CHUNK_BYTES]))

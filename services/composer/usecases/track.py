@@ -14,6 +14,7 @@ from services.composer.domain.errors import (
     SourceNotUsable,
     TrackNotFound,
 )
+from services.composer.domain.export import EXPORT
 from services.composer.domain.lyrics import LYRICS
 from services.composer.domain.track import Recipe, Track, TrackState, Wishes, clean_line, clean_text
 from services.composer.storage import lyrics
@@ -46,10 +47,11 @@ MUSIC = "music"
 
 
 def policies(deadline_s: float) -> dict[str, Policy]:
-    """Return how the jobs of Composer are tried: three times, songs five seconds apart at first and words one."""
+    """Return how the jobs of Composer are tried: three times, songs five seconds apart at first, the others one."""
     return {
         MUSIC: Policy(kind=MUSIC, queue=MUSIC, max_attempts=3, backoff_s=5.0, deadline_s=deadline_s),
         LYRICS: Policy(kind=LYRICS, queue=LYRICS, max_attempts=3, backoff_s=1.0, deadline_s=deadline_s),
+        EXPORT: Policy(kind=EXPORT, queue=EXPORT, max_attempts=3, backoff_s=1.0, deadline_s=deadline_s),
     }
 
 

@@ -29,7 +29,7 @@ class Format:
 
 MP3 = Format("mp3", "audio/mpeg", "mp3", "mp3")
 _AAC = Format("aac", "audio/aac", "aac", "aac")
-_WAV = Format("wav", "audio/wav", "wav", "wav")
+WAV = Format("wav", "audio/wav", "wav", "wav")
 _M4A = Format("m4a", "audio/mp4", "m4a", "mov")
 _3GP = Format("3gp", "audio/3gpp", "3gp", "mov")
 _OGG = Format("ogg", "audio/ogg", "ogg", "ogg")
@@ -42,6 +42,7 @@ PNG = Format("png", "image/png", "png")
 JPEG = Format("jpeg", "image/jpeg", "jpg")
 WEBP = Format("webp", "image/webp", "webp")
 MIDI = Format("midi", "audio/midi", "mid")
+ZIP = Format("zip", "application/zip", "zip")
 
 _PREFIXES = (
     (b"OggS", _OGG),
@@ -53,9 +54,9 @@ _PREFIXES = (
     (b"\x89PNG\r\n\x1a\n", PNG),
     (b"\xff\xd8\xff", JPEG),
     (b"MThd", MIDI),
+    (b"PK\x03\x04", ZIP),
 )
 _REFUSED_PREFIXES = (
-    (b"PK\x03\x04", "zip"),
     (b"%PDF", "pdf"),
     (b"#EXTM3U", "playlist"),
     (b"ffconcat", "playlist"),
@@ -76,7 +77,7 @@ def sniff(head: bytes) -> Format | None:
         if head.startswith(prefix):
             return found
     if head[:4] in {b"RIFF", b"RF64"}:
-        return {b"WAVE": _WAV, b"WEBP": WEBP}.get(head[8:12])
+        return {b"WAVE": WAV, b"WEBP": WEBP}.get(head[8:12])
     if head[:4] == b"FORM" and head[8:12] in {b"AIFF", b"AIFC"}:
         return _AIFF
     if head[4:8] == b"ftyp":
@@ -90,7 +91,7 @@ def describe(head: bytes) -> str:
         return "empty"
     known = sniff(head)
     if known:
-        return known.name if known.is_sound else known.content_type.partition("/")[0]
+        return known.name if known.is_sound or known is ZIP else known.content_type.partition("/")[0]
     for prefix, word in _REFUSED_PREFIXES:
         if head.lstrip(b"\xef\xbb\xbf").startswith(prefix):
             return word

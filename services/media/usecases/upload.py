@@ -19,7 +19,7 @@ from services.kit.objects.store import PresignedPut
 from services.media.domain import upload
 from services.media.domain.asset import Asset, Kind, State
 from services.media.domain.errors import TooManyOpen, UploadFormatInvalid, UploadIncomplete
-from services.media.domain.sound import JPEG, MIDI, MP3, PNG, WEBP, Format
+from services.media.domain.sound import JPEG, MIDI, MP3, PNG, WAV, WEBP, ZIP, Format
 from services.media.domain.upload import Limits
 from services.media.storage import asset as assets
 from services.media.storage import stored_object as ledger
@@ -72,9 +72,9 @@ class Made:
 
 _MADE_FORMATS: dict[Kind, tuple[Format, ...]] = {
     Kind.RECORDING: (MP3,),
-    Kind.MUSIC: (MP3,),
+    Kind.MUSIC: (MP3, WAV),
     Kind.IMAGE: (PNG, JPEG, WEBP),
-    Kind.DOCUMENT: (MIDI,),
+    Kind.DOCUMENT: (MIDI, ZIP),
 }
 
 
@@ -161,7 +161,7 @@ class Uploads:
         incoming = Incoming(pieces, lambda size: self._limits.check_streamed(size, platform, "file"))
         found = await incoming.look()
         if not found.is_sound:
-            what = found.content_type.partition("/")[0]
+            what = found.name if found is ZIP else found.content_type.partition("/")[0]
             raise UploadFormatInvalid.at("file", f"not a sound but of type {found.content_type}", found=what)
         asset = self._new_asset(origin, announced, "upload", "")
         async with self._db.transaction() as tx:

@@ -32,6 +32,8 @@ from services.composer.engine.render.effects import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from services.composer.engine.music import Part, Score
@@ -76,8 +78,19 @@ STRIPS: dict[str, Strip] = {
 class Mix:
     """The stereo bus of one song. Add every part once, in `MIX_ORDER`, then take the result."""
 
-    def __init__(self, score: Score, samples: int, *, room: float) -> None:
-        """Set up an empty bus of `samples` samples with a room that is `room` times as wet as usual."""
+    def __init__(
+        self,
+        score: Score,
+        samples: int,
+        *,
+        room: float,
+        on_stem: Callable[[str, NDArray[np.float32]], None] | None = None,
+    ) -> None:
+        """Set up an empty bus of `samples` samples with a room that is `room` times as wet as usual.
+
+        `on_stem` gets each part as it lies in the mix, and the room as `room` at the end; their sum is the mix.
+        """
+        self._on_stem = on_stem
         self._score = score
         self._bus = np.zeros((samples, 2), dtype=np.float32)
         self._send = np.zeros(samples, dtype=np.float32)
@@ -106,6 +119,10 @@ class Mix:
         left, right = _pan_gains(part.pan)
         self._bus[:, 0] += sound[:, 0] * left
         self._bus[:, 1] += sound[:, -1] * right
+        if self._on_stem is not None:
+            placed = np.stack([sound[:, 0] * left, sound[:, -1] * right], axis=1)
+            _make_low_mono(placed)
+            self._on_stem(part.name, placed)
         if strip.room:
             self._send += _mono(sound) * np.float32(strip.room * self._room)
 
@@ -113,15 +130,18 @@ class Mix:
         """Return the mix (samples, 2): bus and room together, mono below 120 Hz. The desk is empty afterwards."""
         impulse = room_impulse(1.7)
         equalise(self._send, high_pass(220.0))
+        room = np.zeros_like(self._bus) if self._on_stem is not None else None
         for channel in (0, 1):
-            self._bus[:, channel] += reverberate(self._send, impulse, channel)
+            wet = reverberate(self._send, impulse, channel)
+            self._bus[:, channel] += wet
+            if room is not None:
+                room[:, channel] = wet
         self._send = np.zeros(0, dtype=np.float32)
+        if room is not None and self._on_stem is not None:
+            _make_low_mono(room)
+            self._on_stem("room", room)
         bus, self._bus = self._bus, np.zeros((0, 2), dtype=np.float32)
-        side = (bus[:, 0] - bus[:, 1]) * np.float32(0.5)
-        middle = bus[:, 0] - side
-        equalise(side, high_pass(_MONO_BELOW_HZ))
-        bus[:, 0] = middle + side
-        bus[:, 1] = middle - side
+        _make_low_mono(bus)
         return bus
 
     def _chorus_loudness(self, sound: NDArray[np.float32]) -> float:
@@ -145,6 +165,15 @@ class Mix:
             return
         gain_db = -strip.under_lead_db * self._lead_presence - strip.under_kick_db * self._kick_presence
         apply_curve(sound, (10.0 ** (gain_db / 20.0)).astype(np.float32))
+
+
+def _make_low_mono(audio: NDArray[np.float32]) -> None:
+    """Take what differs between the channels out of the lowest octaves, in place."""
+    side = (audio[:, 0] - audio[:, 1]) * np.float32(0.5)
+    middle = audio[:, 0] - side
+    equalise(side, high_pass(_MONO_BELOW_HZ))
+    audio[:, 0] = middle + side
+    audio[:, 1] = middle - side
 
 
 def _presence(sound: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,11 +32,14 @@ def render(
     soundfont: Path,
     progress: Callable[[float, str], None] | None = None,
     keep_stems: bool = False,
+    on_stem: Callable[[str, NDArray[np.float32]], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Master:
     """Return the mastered song of `score`; the same score and soundfont give the same samples.
 
-    `progress` hears the share done (0 to 1) and what is being done. `stop` is asked between the steps, every few
+    `progress` hears the share done (0 to 1) and what is being done. `on_stem` gets each part as it lies in the mix, in
+    stereo, and at the end what the room adds as `room`: their sum is the song before the master. Never more than one of
+    them is held here. `keep_stems` keeps the dry ones. `stop` is asked between the steps, every few
     notes of a part and in each round of mastering: when it says yes, StoppedError is raised. Raises ValueError when the
     score has no sound or the soundfont cannot be read.
     """
@@ -54,7 +57,7 @@ def render(
     player = Player(soundfont)
     samples = song_samples(score)
     style = find_style(score.style)
-    desk = Mix(score, samples, room=style.reverb if style is not None else 1.0)
+    desk = Mix(score, samples, room=style.reverb if style is not None else 1.0, on_stem=on_stem)
     stems: dict[str, NDArray[np.float32]] = {}
     parts = sorted(score.parts, key=lambda part: MIX_ORDER.index(part.role))
     for index, part in enumerate(parts):
