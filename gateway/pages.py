@@ -22,9 +22,11 @@ from gateway.config import Config
 from gateway.envelope import STATUSES, told_as
 from gateway.headers import security_headers
 from gateway.pages_files import FOLDER, PATH, WebFiles
-from gateway.pages_share import WAVE_BARS, WAVE_HEIGHT, WAVE_STEP, share_page
+from gateway.pages_oembed import CACHE_AGE_S, code_of, oembed, width_of
+from gateway.pages_share import WAVE_BARS, WAVE_HEIGHT, WAVE_STEP, SharePage, share_page
 from gateway.pages_text import COOKIE, LOCALES, PARAMETER, choose_locale, read_catalogues, speaking
 from gateway.upstream import asking
+from services.kit.errors import NotFound
 from services.kit.rpc.call import DEFAULT_PLATFORM
 from services.kit.rpc.channel import Peers
 
@@ -55,6 +57,7 @@ def add_pages(app: web.Application, peers: Peers, config: Config) -> None:
         ("/", pages.studio),
         ("/s/{share_code}", pages.share),
         ("/s/{share_code}/player", pages.player),
+        ("/oembed", pages.oembed),
         ("/api/docs", pages.docs),
         ("/robots.txt", pages.robots),
         ("/favicon.svg", pages.icon),
@@ -115,6 +118,20 @@ class Pages:
         response.headers["Content-Security-Policy"] = self._embed_policy
         return response
 
+    async def oembed(self, http: web.Request) -> web.Response:
+        """Answer with what lets another site show the player of a share; errors have their status and the envelope."""
+        if http.query.get("format", "json") != "json":
+            return web.Response(status=HTTPStatus.NOT_IMPLEMENTED, text="only format=json is offered")
+        width = width_of(http.query)
+        code = code_of(http.query.get("url", ""), self._origin)
+        if not code:
+            raise NotFound("the address is not that of a share here", field="url")
+        # Another program looks, and nobody listens yet.
+        track = await self._resolve(http, code, method="HEAD")
+        answer = oembed(self._share_page(http, track), origin=self._origin, width=width)
+        cache = {"Cache-Control": f"public, max-age={CACHE_AGE_S}"}
+        return web.json_response(answer, headers=cache)
+
     async def robots(self, _http: web.Request) -> web.Response:
         """Tell crawlers that shares may be found and the interface is not for them."""
         return web.Response(text=_ROBOTS, headers={"Cache-Control": "public, max-age=86400"})
@@ -139,17 +156,18 @@ class Pages:
 
     async def _shared(self, http: web.Request, template: str) -> web.Response:
         try:
-            track = await self._resolve(http)
+            track = await self._resolve(http, http.match_info["share_code"][:64], method=http.method)
         except Exception as error:  # noqa: BLE001  # whatever it is, a person gets a page and not JSON
             return self._refusal(http, error)
-        locale = choose_locale(http)
-        catalogue = self._catalogues[locale]
-        page = share_page(track, speaking(catalogue), catalogue, origin=self._origin)
         wave = {"width": WAVE_BARS * WAVE_STEP, "height": WAVE_HEIGHT}
-        return self._page(http, template, share=page, wave=wave)
+        return self._page(http, template, share=self._share_page(http, track), wave=wave)
 
-    async def _resolve(self, http: web.Request) -> SharedTrack:
-        request = ResolveShareRequest(share_code=http.match_info["share_code"][:64])
+    def _share_page(self, http: web.Request, track: SharedTrack) -> SharePage:
+        catalogue = self._catalogues[choose_locale(http)]
+        return share_page(track, speaking(catalogue), catalogue, origin=self._origin)
+
+    async def _resolve(self, http: web.Request, share_code: str, *, method: str) -> SharedTrack:
+        request = ResolveShareRequest(share_code=share_code)
         # Share counts openings, and a HEAD is nobody listening.
         caller = http[CALLER]
         metadata = (
@@ -157,7 +175,7 @@ class Pages:
             ("x-platform", DEFAULT_PLATFORM),
             ("accept-language", caller.locale),
             ("x-client-ip", caller.address),
-            ("x-http-method", http.method),
+            ("x-http-method", method),
         )
         with asking("share"):
             answer = await self._shares.ResolveShare(request, timeout=_RESOLVE_S, metadata=metadata)

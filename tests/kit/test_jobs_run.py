@@ -288,6 +288,29 @@ async def test_a_lease_is_held_to_its_last_moment(tiny: TinyService, clock: Sett
     assert await tiny.traced(job.job_id) == ["first", "second begins"]
 
 
+@pytest.mark.parametrize(("early_s", "taken"), [(1.0, True), (1.001, False), (1.5, False)])
+async def test_clocks_may_differ_by_a_second(
+    tiny: TinyService, clock: SettableClock, *, early_s: float, taken: bool
+) -> None:
+    """A job that another machine's clock calls due is taken up to a second early and not earlier."""
+    async with tiny.db.transaction() as tx:
+        job = await tiny.queue.create(tx, kind="count", user_id="", subject_id="", params={})
+        await tiny.queue.enqueue(tx, job.job_id, delay_s=30)
+    clock.advance(30 - early_s)
+    assert (await tiny.runner()._acquire(job.job_id) is not None) is taken
+
+
+async def test_a_worker_that_stops_takes_nothing_more(tiny: TinyService) -> None:
+    """Once told to stop a worker takes no job, neither by its turn nor by a pointer."""
+    job = await tiny.submit()
+    runner = tiny.runner()
+    await runner.stop()
+    assert await runner.take(tiny.queue_name) is None
+    await runner.run(job.job_id)
+    left = await tiny.job(job.job_id)
+    assert (left.state, left.attempt) == (State.QUEUED, 0)
+
+
 async def test_reading_a_job_keeps_nobody_from_changing_it(tiny: TinyService) -> None:
     """While one transaction has read a job another one locks it without waiting."""
     job = await tiny.submit()
