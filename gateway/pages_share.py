@@ -41,6 +41,7 @@ class SharePage:
     wave: str  # the `d` of an SVG path
     description: str
     day: str
+    maker: str  # who made the music, in the reader's words
 
 
 def share_page(track: SharedTrack, say: Say, catalogue: Mapping[str, str], *, origin: str) -> SharePage:
@@ -65,6 +66,7 @@ def share_page(track: SharedTrack, say: Say, catalogue: Mapping[str, str], *, or
         lyrics=track.lyrics.strip(),
         wave=wave_path(track.peaks),
         description=say("share.description", facts=" · ".join(fact for fact in facts if fact)),
+        maker=say("engine.offline", version="").strip() if track.provider == "offline" else track.provider,
         day=track.create_time.ToDatetime().strftime("%Y-%m-%d") if track.HasField("create_time") else "",
     )
 

@@ -42,6 +42,9 @@ export function keyName(key) {
   return key;
 }
 
+// Whoever made something, in the reader's words: our own engine by name and version, others as they call themselves.
+export const engineName = (provider, version = "") => (provider === "offline" ? say("engine.offline", { version }).trim() : provider);
+
 export const styleName = (style) => (has(`style.${style}`) ? say(`style.${style}`) : style);
 
 export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;

@@ -3,7 +3,7 @@
 import { el, facts } from "./dom.js";
 import { exportPlace } from "./exports.js";
 import { makePlayer } from "./player.js";
-import { clock, has, keyName, say, styleName } from "./text.js";
+import { clock, engineName, has, keyName, say, styleName } from "./text.js";
 
 const MOST_CHORDS = 16;
 
@@ -20,6 +20,7 @@ export function variantCard(variant, track, { choose, renew }) {
       [say("fact.key"), keyName(variant.key)],
       [say("fact.tempo"), say("share.tempo", { tempo: Math.round(variant.tempo_bpm) })],
       [say("fact.length"), clock(variant.duration_ms / 1000)],
+      [say("fact.engine"), engineName(track.provider, variant.engine)],
     ]),
     melody(variant),
     chords(variant.chords),

@@ -64,6 +64,6 @@ export class Words {
       if (!$("title").value.trim()) $("title").value = version.title;
       $("lyrics").focus();
     });
-    return el("article", { className: `written ${version.label.toLowerCase()}`, "aria-labelledby": head.id }, head, el("p", { className: "sheet" }, version.content), use);
+    return el("article", { className: `written ${version.label.toLowerCase()}`, "aria-labelledby": head.id }, head, el("p", { className: "sheet" }, version.content), el("p", { className: "small" }, version.provider === "offline" ? say("engine.writer") : version.provider), use);
   }
 }

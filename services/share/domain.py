@@ -83,6 +83,8 @@ class Shown:
     cover_url: str
     lyrics: str
     variant: Variant
+    # Who made the music.
+    provider: str = ""
 
 
 def new_code() -> str:

@@ -77,6 +77,7 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             link_url=link(self._public_url, shown.share.share_code),
             chords=variant.chords,
             create_time=_time(shown.share.create_time),
+            provider=shown.provider,
         )
 
 

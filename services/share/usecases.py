@@ -75,7 +75,14 @@ class Shares:
         if counted:
             async with self._db.transaction() as tx:
                 await storage.count_view(tx, share.share_id)
-        return Shown(share=share, title=track.title, cover_url=track.cover_url, lyrics=track.lyrics, variant=variant)
+        return Shown(
+            share=share,
+            title=track.title,
+            cover_url=track.cover_url,
+            lyrics=track.lyrics,
+            variant=variant,
+            provider=track.provider,
+        )
 
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[Share], str]:
         """Return a page of the person's shares, newest first, and the token of the next page or ''."""

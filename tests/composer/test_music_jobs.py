@@ -120,7 +120,8 @@ async def test_what_a_ready_track_shows(studio: Studio) -> None:
     assert all(each.audio_url and each.download_url for each in track.variants)
     assert track.variants[0].asset_id != track.variants[1].asset_id
     assert track.cover_url
-    assert track.provider == "band"
+    assert (track.provider, track.seed) == ("band", 7)
+    assert [each.engine for each in track.variants] == ["band-1", "band-1"]
     heard = track.analysis
     assert (heard.key, heard.tempo_bpm, heard.beats_per_bar) == ("D major", 108.0, 4)
     assert (heard.segment_start_ms, heard.segment_end_ms) == (250, 1750)

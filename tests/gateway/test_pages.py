@@ -50,6 +50,7 @@ class Shares(share_service_pb2_grpc.ShareServiceServicer):
             peaks=[0, 50, 100] * 80,
             link_url=f"http://gateway.test/s/{CODE}",
             chords=["Dm", "Gm7", "A7"],
+            provider="offline",
         )
         self.error: Exception | None = None
         self.methods: list[str] = []
@@ -116,7 +117,7 @@ async def test_share_page_plays_and_previews(http: TestClient[Any, Any]) -> None
     }.items():
         assert f'<meta property="{name}" content="{content}">' in html
     assert f'<meta name="twitter:player" content="http://gateway.test/s/{CODE}/player">' in html
-    for fact in ("Guofeng", "D minor", "96 bpm", "1:15", "<li>Gm7</li>", "line one\nline two"):
+    for fact in ("Guofeng", "D minor", "96 bpm", "1:15", "Offline engine", "<li>Gm7</li>", "line one\nline two"):
         assert fact in html
     assert '<path d="M2 ' in html
     assert len(html.encode()) < 30_000

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PART = "song"
 LUFS = -14.0
 _LENGTHS_S = (30.0, 60.0, 90.0, 180.0, 45.0, 120.0)
-_PER_GROUP = 2
+_PER_GROUP = 1
 _LABELS: tuple[Label, Label] = ("A", "B")
 TICKS = len(STYLES) * 2 * _PER_GROUP * len(_LABELS) + 6
 _SAME_TEMPO = 0.02

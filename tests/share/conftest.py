@@ -75,6 +75,7 @@ class Sharing:
             title="夏天的风",
             state=state,
             lyrics="la la",
+            provider="offline",
             cover_url="http://127.0.0.1/cover.png",
             variants=variants if state == composer.Track.STATE_READY else [],
         )

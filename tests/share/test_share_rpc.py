@@ -57,6 +57,7 @@ async def test_opened(sharing: Sharing) -> None:
     assert made.link_url == f"https://cadenza.example/s/{made.share_code}"
     shown = await open_page(sharing, made.share_code)
     assert (shown.title, shown.lyrics, shown.cover_url) == ("夏天的风", "la la", "http://127.0.0.1/cover.png")
+    assert shown.provider == "offline"
     assert (shown.audio_url, shown.style, shown.duration_ms) == ("http://127.0.0.1/B.mp3", "style B", 75_000)
     assert (shown.key, shown.tempo_bpm, list(shown.peaks), list(shown.chords)) == (
         "D major",

@@ -53,6 +53,8 @@ class Variant:
     midi_asset_id: str = ""
     chord_sheet: str = ""
     mp3_sha256: str = ""
+    # Version of the engine that made it, from the recipe; empty when there is none.
+    engine: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_TIMEOUT_S = 60
+_TIMEOUT_S = 120
 _LONGEST_S = 600
 BITRATE = "192k"
 """Of the finished songs; takes are stored at 128k."""

@@ -114,6 +114,7 @@ def _variant(variant: Variant, addresses: Mapping[str, Address], *, whole: bool)
         remarks=variant.remarks,
         midi_url=addresses.get(variant.midi_asset_id, _NOWHERE).download_url,
         chord_sheet=variant.chord_sheet if whole else "",
+        engine=variant.engine,
     )
 
 
@@ -148,4 +149,5 @@ def track_message(track: Track, addresses: Mapping[str, Address], *, whole: bool
         update_time=timestamp(track.update_time),
         cost_credits=track.cost_credits,
         duration_s=track.duration_s,
+        seed=track.seed,
     )

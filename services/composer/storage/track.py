@@ -12,7 +12,8 @@ from services.composer.domain.track import Recipe, Track, TrackState, Variant
 from services.composer.storage.tables import exports, recipes, tracks, variants
 
 _TRACK_FIELDS = tuple(each.name for each in fields(Track) if each.name != "variants")
-_VARIANT_FIELDS = tuple(each.name for each in fields(Variant))
+# The engine stands with the recipe.
+_VARIANT_FIELDS = tuple(each.name for each in fields(Variant) if each.name != "engine")
 _OPTIONAL_IDS = ("chosen_variant_id", "cover_asset_id")
 
 
@@ -26,7 +27,7 @@ def _track(row: Mapping[Any, Any]) -> Track:
 
 def _variant(row: Mapping[Any, Any]) -> Variant:
     values = {name: row[name] for name in _VARIANT_FIELDS}
-    return Variant(**{**values, "midi_asset_id": values["midi_asset_id"] or ""})
+    return Variant(**{**values, "midi_asset_id": values["midi_asset_id"] or "", "engine": row["engine"] or ""})
 
 
 async def lock_user(tx: AsyncConnection, user_id: str) -> None:
@@ -89,7 +90,8 @@ async def with_variants(tx: AsyncConnection, found: Sequence[Track]) -> list[Tra
     ids = [track.track_id for track in found]
     if not ids:
         return []
-    query = select(variants).where(variants.c.track_id.in_(ids)).order_by(variants.c.track_id, variants.c.label)
+    query = select(variants, recipes.c.engine).outerjoin(recipes, recipes.c.track_id == variants.c.track_id)
+    query = query.where(variants.c.track_id.in_(ids)).order_by(variants.c.track_id, variants.c.label)
     rows = [_variant(row) for row in (await tx.execute(query)).mappings()]
     return [replace(track, variants=tuple(v for v in rows if v.track_id == track.track_id)) for track in found]
 

@@ -107,6 +107,7 @@ class Track(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     COST_CREDITS_FIELD_NUMBER: _builtins.int
     DURATION_S_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """Identifier of the track."""
     title: _builtins.str
@@ -133,6 +134,8 @@ class Track(_message.Message):
     """Credits that the track was quoted."""
     duration_s: _builtins.int
     """Wanted length of the song in seconds."""
+    seed: _builtins.int
+    """Seed of all chance in it."""
     @_builtins.property
     def analysis(self) -> Global___Analysis:
         """What was heard in the recording; absent until analysed."""
@@ -169,10 +172,11 @@ class Track(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         cost_credits: _builtins.int = ...,
         duration_s: _builtins.int = ...,
+        seed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "asset_id", b"asset_id", "chosen_variant_id", b"chosen_variant_id", "cost_credits", b"cost_credits", "cover_url", b"cover_url", "create_time", b"create_time", "duration_s", b"duration_s", "job_id", b"job_id", "lyrics", b"lyrics", "mood", b"mood", "provider", b"provider", "state", b"state", "style", b"style", "title", b"title", "track_id", b"track_id", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "asset_id", b"asset_id", "chosen_variant_id", b"chosen_variant_id", "cost_credits", b"cost_credits", "cover_url", b"cover_url", "create_time", b"create_time", "duration_s", b"duration_s", "job_id", b"job_id", "lyrics", b"lyrics", "mood", b"mood", "provider", b"provider", "seed", b"seed", "state", b"state", "style", b"style", "title", b"title", "track_id", b"track_id", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -203,6 +207,7 @@ class Variant(_message.Message):
     REMARKS_FIELD_NUMBER: _builtins.int
     MIDI_URL_FIELD_NUMBER: _builtins.int
     CHORD_SHEET_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     """Identifier of the variant."""
     label: _builtins.str
@@ -233,6 +238,8 @@ class Variant(_message.Message):
     """Signed address that saves the song as a standard MIDI file; empty when its maker wrote none."""
     chord_sheet: _builtins.str
     """The chords bar by bar under the names of the sections, as plain text; empty in lists and when nobody wrote them."""
+    engine: _builtins.str
+    """Version of the engine that made it; empty when its maker does not promise to make the same again."""
     @_builtins.property
     def peaks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Loudest value of each of up to 256 equal stretches, from 0 to 100."""
@@ -271,10 +278,11 @@ class Variant(_message.Message):
         remarks: _abc.Iterable[_builtins.str] | None = ...,
         midi_url: _builtins.str = ...,
         chord_sheet: _builtins.str = ...,
+        engine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio_url", b"audio_url", "chord_sheet", b"chord_sheet", "chords", b"chords", "download_url", b"download_url", "duration_ms", b"duration_ms", "instruments", b"instruments", "key", b"key", "label", b"label", "loudness_lufs", b"loudness_lufs", "melody_score", b"melody_score", "midi_url", b"midi_url", "peaks", b"peaks", "recommended", b"recommended", "remarks", b"remarks", "score", b"score", "style", b"style", "tempo_bpm", b"tempo_bpm", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio_url", b"audio_url", "chord_sheet", b"chord_sheet", "chords", b"chords", "download_url", b"download_url", "duration_ms", b"duration_ms", "engine", b"engine", "instruments", b"instruments", "key", b"key", "label", b"label", "loudness_lufs", b"loudness_lufs", "melody_score", b"melody_score", "midi_url", b"midi_url", "peaks", b"peaks", "recommended", b"recommended", "remarks", b"remarks", "score", b"score", "style", b"style", "tempo_bpm", b"tempo_bpm", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

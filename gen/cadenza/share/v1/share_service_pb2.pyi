@@ -136,6 +136,7 @@ class SharedTrack(_message.Message):
     LINK_URL_FIELD_NUMBER: _builtins.int
     CHORDS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
     """The code."""
     title: _builtins.str
@@ -156,6 +157,8 @@ class SharedTrack(_message.Message):
     """Words of the song."""
     link_url: _builtins.str
     """Address of the page."""
+    provider: _builtins.str
+    """Who made the music, for example `offline`."""
     @_builtins.property
     def peaks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Loudest value of each of up to 256 equal stretches, from 0 to 100."""
@@ -184,10 +187,11 @@ class SharedTrack(_message.Message):
         link_url: _builtins.str = ...,
         chords: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_url", b"audio_url", "chords", b"chords", "cover_url", b"cover_url", "create_time", b"create_time", "duration_ms", b"duration_ms", "key", b"key", "link_url", b"link_url", "lyrics", b"lyrics", "peaks", b"peaks", "share_code", b"share_code", "style", b"style", "tempo_bpm", b"tempo_bpm", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_url", b"audio_url", "chords", b"chords", "cover_url", b"cover_url", "create_time", b"create_time", "duration_ms", b"duration_ms", "key", b"key", "link_url", b"link_url", "lyrics", b"lyrics", "peaks", b"peaks", "provider", b"provider", "share_code", b"share_code", "style", b"style", "tempo_bpm", b"tempo_bpm", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2318,6 +2318,11 @@ class Track(betterproto2.Message):
     Wanted length of the song in seconds.
     """
 
+    seed: "int" = betterproto2.field(18, betterproto2.TYPE_INT64)
+    """
+    Seed of all chance in it.
+    """
+
 
 default_message_pool.register_message("cadenza.composer.v1", "Track", Track)
 
@@ -2547,6 +2552,11 @@ class Variant(betterproto2.Message):
     chord_sheet: "str" = betterproto2.field(19, betterproto2.TYPE_STRING)
     """
     The chords bar by bar under the names of the sections, as plain text; empty in lists and when nobody wrote them.
+    """
+
+    engine: "str" = betterproto2.field(20, betterproto2.TYPE_STRING)
+    """
+    Version of the engine that made it; empty when its maker does not promise to make the same again.
     """
 
 

@@ -375,6 +375,11 @@ class SharedTrack(betterproto2.Message):
     When the share was made.
     """
 
+    provider: "str" = betterproto2.field(14, betterproto2.TYPE_STRING)
+    """
+    Who made the music, for example `offline`.
+    """
+
 
 default_message_pool.register_message("cadenza.share.v1", "SharedTrack", SharedTrack)
 
