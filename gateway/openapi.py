@@ -61,6 +61,7 @@ def _operation(binding: Binding, schemas: Schemas, comments: dict[str, str]) -> 
     words = comments.get(f"{method.service}.{method.name}", method.name)
     operation: Schema = {
         "operationId": _operation_id(binding),
+        "x-grpc-method": f"{method.service}/{method.name}",
         "tags": [_tag(method.service)],
         "summary": words.partition(". ")[0].rstrip("."),
         "description": words,

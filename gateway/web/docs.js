@@ -1,6 +1,7 @@
-// The API document as a page: every route with its fields and a command to paste.
+// The API document as a page: every route with its fields, the same call for four tools, and a form to try it.
 
-import { $, copyText, el } from "./dom.js";
+import { tryIt } from "./docs-try.js";
+import { $, el } from "./dom.js";
 import { say, whenLocaleChanges } from "./text.js";
 
 const DEPTH = 3;
@@ -43,24 +44,14 @@ function table(title, found, { marked = false } = {}) {
   if (!found.length) return "";
   const body = found.map((row) => el("tr", {}, el("td", {}, el("code", {}, row.name), marked && row.required ? el("span", { className: "required" }, ` ${say("docs.required")}`) : ""), el("td", {}, row.type), el("td", {}, ...prose(row.words))));
   const head = el("tr", {}, ...["docs.field", "docs.type", "docs.meaning"].map((key) => el("th", { scope: "col" }, say(key))));
-  return el("div", { className: "docs-table" }, el("table", {}, el("caption", {}, title), el("thead", {}, head), el("tbody", {}, ...body)));
+  return el("div", { className: "docs-table", tabIndex: 0 }, el("table", {}, el("caption", {}, title), el("thead", {}, head), el("tbody", {}, ...body)));
 }
 
 function sample(schema) {
   const own = bare(schema);
   const required = Object.entries(own.properties ?? {}).filter(([name, field]) => own.required?.includes(name) || field.format === "uuid");
   const value = (field) => (field.enum ? field.enum[0] : field.format === "uuid" ? "…" : field.type === "integer" ? 1 : "…");
-  return JSON.stringify(Object.fromEntries(required.map(([name, field]) => [name, value(bare(field))])));
-}
-
-function command(path, verb, operation) {
-  const lines = [`curl -sS -X ${verb.toUpperCase()} '${location.origin}${path}'`];
-  if (operation.security.length) lines.push(`-H "Authorization: Bearer $TOKEN"`);
-  const content = operation.requestBody?.content ?? {};
-  if (content["application/json"]) lines.push(`-H 'Content-Type: application/json'`, `-d '${sample(content["application/json"].schema)}'`);
-  if (content["multipart/form-data"]) lines.push(`-F file=@hum.wav`);
-  if (Object.values(operation.responses).some((answer) => answer.content?.["text/event-stream"])) lines[0] = lines[0].replace("-sS", "-sSN");
-  return lines.join(" \\\n  ");
+  return Object.fromEntries(required.map(([name, field]) => [name, value(bare(field))]));
 }
 
 function answerSchema(operation) {
@@ -70,9 +61,6 @@ function answerSchema(operation) {
 }
 
 function route(path, verb, operation) {
-  const curl = command(path, verb, operation);
-  const copy = el("button", { type: "button", className: "button quiet" }, say("share.copy"));
-  copy.addEventListener("click", () => copyText(curl, copy));
   const parameters = operation.parameters.map((each) => ({ name: each.name, type: `${typeWords(each.schema)} · ${each.in}`, words: each.description ?? each.schema.description ?? "", required: each.required }));
   const body = operation.requestBody?.content["application/json"]?.schema;
   const open = operation.security.length ? "" : el("span", { className: "badge" }, say("docs.public"));
@@ -85,8 +73,8 @@ function route(path, verb, operation) {
       el("p", {}, ...prose(operation.description)),
       table(say("docs.parameters"), parameters, { marked: true }),
       body ? table(say("docs.body"), [...rows(body)], { marked: true }) : "",
+      ...tryIt(path, verb, operation, body ? sample(body) : {}),
       table(say("docs.answer"), [...rows(answerSchema(operation) ?? {})]),
-      el("div", { className: "curl" }, el("pre", { tabIndex: 0 }, el("code", {}, curl)), copy),
     );
   });
   details.dataset.find = `${verb} ${path} ${operation.summary} ${operation.operationId}`.toLowerCase();

@@ -311,6 +311,37 @@ async def test_a_worker_that_stops_takes_nothing_more(tiny: TinyService) -> None
     assert (left.state, left.attempt) == (State.QUEUED, 0)
 
 
+async def test_stopping_ends_when_the_job_is_given_back(tiny: TinyService) -> None:
+    """When `stop` returns, the row of the job that was running says that another worker may have it."""
+    started = asyncio.Event()
+
+    async def endless(_run: JobRun) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    job = await tiny.submit()
+    runner = tiny.runner(endless)
+    running = asyncio.create_task(runner.run(job.job_id))
+    await started.wait()
+    await runner.stop(30)
+    assert (await tiny.job(job.job_id)).state is State.QUEUED
+    await running
+
+
+async def test_a_queue_without_limits_holds_nothing_back(tiny: TinyService) -> None:
+    """Only a kind that has all it may have holds jobs back; one without a limit never does."""
+    await tiny.submit()
+    runner = tiny.runner()
+    assert await runner.holds_back(tiny.queue_name) is False
+    for _ in range(3):
+        await tiny.submit(kind="few")
+    few = f"{tiny.queue_name}-few"
+    assert await runner.holds_back(few) is False
+    for _ in range(2):
+        assert await runner.take(few) is not None
+    assert await runner.holds_back(few) is True
+
+
 async def test_reading_a_job_keeps_nobody_from_changing_it(tiny: TinyService) -> None:
     """While one transaction has read a job another one locks it without waiting."""
     job = await tiny.submit()
