@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from services.kit.errors import ParamInvalid
@@ -15,6 +16,7 @@ from services.kit.jobs.queue import PENDING_S, JobQueue, stop_topic
 from services.kit.jobs.signals import RedisSignals
 from services.kit.jobs.states import IllegalTransition, State
 from services.kit.redis import connect
+from tests.conftest import SettableClock
 from tests.kit.tiny_service import TinyService, on_end, store, tables, until
 
 
@@ -227,3 +229,49 @@ async def test_a_log_that_was_shortened_says_where_it_begins(tiny: TinyService) 
             await tiny.queue.events(tx, job.job_id, 1)
         assert await tiny.queue.events(tx, job.job_id) == await tiny.queue.events(tx, job.job_id, 3) == whole[3:]
     assert gone.value.metadata["first_sequence"] == "4"
+
+
+async def test_who_is_woken_by_a_push(tiny: TinyService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push wakes the readers of the log, and the worker only of a running job that is to stop."""
+    rung: list[str] = []
+
+    async def wake(topic: str) -> None:
+        rung.append(topic)
+
+    monkeypatch.setattr(tiny.queue.signals, "wake", wake)
+    job = await tiny.submit()
+    await tiny.queue.push(job)
+    assert rung == [job.job_id]
+    running = await tiny.runner().take(tiny.queue_name)
+    assert running is not None
+    rung.clear()
+    await tiny.queue.push(running)
+    assert rung == [job.job_id]
+    rung.clear()
+    await tiny.cancel(job.job_id)
+    assert rung == [job.job_id, stop_topic(job.job_id)]
+    rung.clear()
+    await tiny.cancel((await tiny.submit()).job_id)
+    assert len(rung) == 1
+
+
+async def test_a_cancellation_is_remembered_and_repeated(tiny: TinyService) -> None:
+    """The row says that its owner cancelled it, waiting or running; asking again for a running one changes nothing."""
+    waiting = await tiny.cancel((await tiny.submit()).job_id)
+    assert (waiting.state, waiting.cancel_requested) == (State.CANCELLED, True)
+    await tiny.submit()
+    running = await tiny.runner().take(tiny.queue_name)
+    assert running is not None
+    first = await tiny.cancel(running.job_id)
+    again = await tiny.cancel(running.job_id)
+    assert first.cancel_requested
+    assert again == first
+
+
+async def test_a_job_of_nobody_has_its_turn_when_it_is_made(tiny: TinyService, clock: SettableClock) -> None:
+    """A job without an owner stands behind nothing, however many others of nobody wait."""
+    for _ in range(2):
+        async with tiny.db.transaction() as tx:
+            job = await tiny.queue.create(tx, kind="count", user_id="", subject_id="", params={})
+            row = (await tx.execute(select(tables.jobs.c.turn_time).where(tables.jobs.c.job_id == job.job_id))).one()
+        assert row.turn_time == clock()

@@ -218,7 +218,7 @@ class Runner:
         stop = asyncio.create_task(run.stopping.wait())
         left_s = (run.job.deadline_time - self.queue.clock()).total_seconds()
         try:
-            await asyncio.wait({work, stop}, timeout=max(left_s, 0), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, stop}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 run.stop(Stop.DEADLINE)
                 if run.stop_reason is Stop.CANCELLED:
