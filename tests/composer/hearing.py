@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ONSET_S = 0.1
 _OCTAVE = 14  # a telephone takes the fundamental of a low voice, and the tuning may be half a semitone off
-_SAME_BEAT = 0.09
+_SAME_BEAT = 0.07
 _OCTAVES = (1.0, 0.5, 2.0)
 
 

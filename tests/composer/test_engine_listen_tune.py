@@ -9,15 +9,21 @@ from functools import cache
 import numpy as np
 import pytest
 
+from services.composer.engine.compose.song import compose
+from services.composer.engine.compose.timing import swung
 from services.composer.engine.listen.f0 import FRAMES_PER_S, track_f0
 from services.composer.engine.listen.key import find_key, snap_notes
+from services.composer.engine.listen.metre import UNITS_PER_BEAT
 from services.composer.engine.listen.notes import segment_notes
-from services.composer.engine.listen.tempo import find_tempo
+from services.composer.engine.listen.tempo import find_tempo, quantise
 from services.composer.engine.music import ANALYSIS_RATE, HeardNote, Key, Mode
 from tests.composer.frozen_tunes import FROZEN_TUNES
+from tests.composer.hand_made import analysis_from, brief
 from tests.composer.hearing import note_f1
 from tests.composer.singer import CAREFUL, SLOPPY, Take, add_noise, sing, telephone
+from tests.composer.takes import Setting, plan_take
 from tests.composer.tunes import TUNING_TUNES
+from tests.composer.voices import Manner
 
 ONSET_S = 0.1
 
@@ -168,7 +174,7 @@ def test_noise_makes_no_notes_of_its_own() -> None:
 @pytest.mark.parametrize("metre", [3, 4])
 def test_exact_rhythms_get_their_exact_places(bpm: float, metre: int) -> None:
     """A tune sung like a machine is quantised to where it was written, pickup and bar line included."""
-    tune = next(tune for tune in TUNING_TUNES if tune.beats_per_bar == metre and tune.pickup == 1)
+    tune = next(tune for tune in TUNING_TUNES if tune.name == {3: "amazing grace", 4: "auld lang syne"}[metre])
     notes, beat = [], -tune.pickup
     for beats, pitch in tune.notes():
         if pitch is not None:
@@ -182,7 +188,30 @@ def test_exact_rhythms_get_their_exact_places(bpm: float, metre: int) -> None:
     tempo = find_tempo(heard)
     assert tempo.bpm == pytest.approx(bpm, rel=0.002)
     assert tempo.beats_per_bar == metre
-    assert [place / 4 for place in tempo.places] == [beat for beat, _, _ in notes]
+    assert [place / UNITS_PER_BEAT for place in tempo.places] == [beat for beat, _, _ in notes]
+
+
+@pytest.mark.parametrize(
+    ("name", "bpm"), [("row row row your boat", 66.0), ("pop goes the weasel", 84.0), ("swing low", 104.0)]
+)
+def test_thirds_of_a_beat_are_heard_written_straight_and_played_in_thirds(name: str, bpm: float) -> None:
+    """A tune in 6/8 or swing sung like a machine has its metre, and what is composed upon it plays it as sung."""
+    tune = next(tune for tune in TUNING_TUNES if tune.name == name)
+    take, _ = plan_take(tune, Setting(Manner(pitch_cents=1.0, timing_s=0.001, drift_cents=0.0)), number=26)
+    ratio = take.tempo_bpm / bpm
+    sung = [replace(note, start_s=note.start_s * ratio, end_s=note.end_s * ratio) for note in take.notes]
+    tempo = find_tempo(sung)
+    assert tempo.bpm == pytest.approx(bpm, rel=0.02)
+    assert (tempo.beats_per_bar, tempo.compound) == (4, tune.feel == "six")
+    melody = quantise(sung, tempo)
+    assert {note.beat % 0.25 for note in melody} == {0.0}
+    played = [swung(note.beat, tempo.swing) for note in melody]
+    assert np.diff(played) == pytest.approx(np.diff(take.beats), abs=0.08)
+    song = compose(replace(analysis_from(melody, take.key, tempo_bpm=bpm), swing=tempo.swing), brief("folk"), "A")
+    assert song.swing == tempo.swing > 0.0
+    first = next(index for index, note in enumerate(song.melody) if note.beat >= 0.0)
+    chorus = [note.beat - song.melody[first].beat for note in song.melody[first : first + 8]]
+    assert chorus == pytest.approx([note.beat - melody[first].beat for note in melody[first : first + 8]])
 
 
 def test_a_major_scale_home_to_its_tonic_is_in_its_key() -> None:

@@ -48,6 +48,8 @@ def change_tune(
             key_margin=found.margin,
             tempo_bpm=tempo.bpm,
             beats_per_bar=tempo.beats_per_bar,
+            swing=tempo.swing,
+            compound=tempo.compound,
             segment=stretch,
         )
     if transpose:

@@ -24,7 +24,8 @@ FRAMES_PER_S = 100
 """Pitch values per second."""
 
 LOWEST_HZ = 62.0
-HIGHEST_HZ = 1_050.0
+HIGHEST_HZ = 2_400.0
+"""Nobody sings above 1,050 Hz; what lies between is whistled."""
 
 _WINDOW = 768  # three periods of the lowest pitch
 _TRANSFORM = 2_048
@@ -34,6 +35,11 @@ _VOICING_THRESHOLD = 0.36
 _SILENCE_SHARE = 0.03
 _OCTAVE_COST = 0.1
 _MIDDLE_HZ = 250.0  # the octave cost is nought here
+_SHORTEST_SUNG_LAG = ANALYSIS_RATE / 1_050.0
+_WHISTLE_COST = 0.05
+_LEAST_WHISTLE = 0.6  # noise has peaks at short lags, a whistle is nearly a sine
+_REFINED_HZ = 450.0
+_REFINED_LAG = 160.0
 _OCTAVE_JUMP_COST = 0.6
 _VOICING_COST = 0.14
 
@@ -53,7 +59,8 @@ def track_f0(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     for first in range(0, frames, _BATCH):
         batch = slice(first, min(first + _BATCH, frames))
         hertz[batch], strength[batch], level[batch] = _candidates(windows[batch])
-    return _cheapest_path(hertz, strength, _unvoiced_strength(level))
+    path = _cheapest_path(hertz, strength, _unvoiced_strength(level))
+    return _refined(path, windows)
 
 
 def _without_rumble(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,7 +95,8 @@ def _candidates(
     left, here, right = (normal[:, shortest - 1 + k : longest + k] for k in range(3))
     is_peak = (here > left) & (here >= right) & (here > 0.3 * _VOICING_THRESHOLD)
     lags = np.arange(shortest, longest + 1, dtype=np.float32)
-    score = np.where(is_peak, here - _OCTAVE_COST * np.log2(lags * (_MIDDLE_HZ / ANALYSIS_RATE)), -1.0)
+    is_peak &= (lags > _SHORTEST_SUNG_LAG) | (here > _LEAST_WHISTLE)
+    score = np.where(is_peak, here - _lag_cost(lags), -1.0)
     best = np.argpartition(-score, _CANDIDATES, axis=1)[:, :_CANDIDATES]
     before, peak, after = (np.take_along_axis(values, best, axis=1) for values in (left, here, right))
     curve = before - 2.0 * peak + after
@@ -96,9 +104,38 @@ def _candidates(
     lag = lags[best] + np.clip(offset, -0.5, 0.5)
     height = np.minimum(peak - 0.25 * (before - after) * offset, 1.0)
     found = np.take_along_axis(is_peak, best, axis=1)
-    strength = np.where(found, height - _OCTAVE_COST * np.log2(lag * (_MIDDLE_HZ / ANALYSIS_RATE)), -1.0)
+    strength = np.where(found, height - _lag_cost(lag), -1.0)
     hertz = np.where(found, ANALYSIS_RATE / lag, 0.0)
     return hertz.astype(np.float32), strength.astype(np.float32), np.sqrt(energy[:, 0])
+
+
+def _lag_cost(lags: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a lag costs: a little per octave of depth, and something where nobody can sing."""
+    octaves = np.log2(lags * (_MIDDLE_HZ / ANALYSIS_RATE))
+    cost = _OCTAVE_COST * octaves + _WHISTLE_COST * (lags < _SHORTEST_SUNG_LAG)
+    return np.asarray(cost, dtype=np.float32)
+
+
+def _refined(path: NDArray[np.float32], windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the path with high pitches read off many periods at once: a lag of seven samples is coarse."""
+    high = np.flatnonzero(path > _REFINED_HZ)
+    refined = path.copy()
+    for first in range(0, len(high), _BATCH):
+        frames = high[first : first + _BATCH]
+        window = np.hanning(_WINDOW + 2)[1:-1].astype(np.float32)
+        correlation = _autocorrelation(windows[frames] * window)
+        lag = ANALYSIS_RATE / path[frames].astype(np.float64)
+        periods = np.ones(len(frames))
+        rows = np.arange(len(frames))
+        while (grows := 2.0 * lag < _REFINED_LAG).any():
+            near = np.round(2.0 * lag).astype(np.intp)[:, None] + np.arange(-2, 3)
+            at = near[rows, correlation[rows[:, None], near].argmax(axis=1)]
+            before, here, after = (correlation[rows, at + step].astype(np.float64) for step in (-1, 0, 1))
+            bend = np.minimum(before - 2.0 * here + after, -1e-9)
+            found = at + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
+            lag, periods = np.where(grows, found, lag), np.where(grows, 2.0 * periods, periods)
+        refined[frames] = ANALYSIS_RATE * periods / lag
+    return refined
 
 
 def _autocorrelation(frames: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -38,6 +38,7 @@ _SAME_PITCH = 0.62  # semitones
 _LOUD_RANGE_DB = 22.0
 _LEVEL_WINDOW = 480
 _HARMONICS = 6
+_HIGHEST_PARTIAL_HZ = 0.47 * ANALYSIS_RATE
 _HARMONIC_RANGE_DB = 26.0
 _LEAST_SILENT_FRAMES = 8
 
@@ -83,6 +84,7 @@ def voice_level_db(f0_hz: NDArray[np.float32], samples: NDArray[np.float32]) -> 
         product = turn.copy()
         for harmonic in range(_HARMONICS):
             level[batch, harmonic] = np.abs(np.einsum("ij,ij->i", shaped, product)) ** 2
+            level[batch, harmonic][pitch[batch] * (harmonic + 1) > _HIGHEST_PARTIAL_HZ] = 0.0
             product *= turn
     decibels = 10.0 * np.log10(level + 1e-12)
     usual = np.percentile(decibels[voiced] if len(voiced) else decibels, 70, axis=0)
