@@ -17,7 +17,7 @@ MAKING_SEED = 20
 
 
 def song(request: dict[str, Any]) -> dict[str, Any]:
-    """Compose, render, mix and master one variant of the analysed hum."""
+    """Compose, render, mix and master one variant of the analysed hum; its progress tells the stages."""
     from services.composer.engine.compose.song import compose
     from services.composer.engine.listen.record import analysis_from_json
     from services.composer.engine.music import RENDER_RATE, Brief
@@ -27,8 +27,19 @@ def song(request: dict[str, Any]) -> dict[str, Any]:
     analysis = analysis_from_json(request["analysis"])
     began = time.perf_counter()
     score = compose(analysis, Brief(seed=MAKING_SEED), "A")
-    master = render(score, soundfont=find_soundfont(None))
-    return {"seconds": time.perf_counter() - began, "song_s": len(master.audio) / RENDER_RATE}
+    stages = {"compose": time.perf_counter() - began}
+    entered = [("", time.perf_counter())]
+
+    def progress(_share: float, what: str) -> None:
+        before, since = entered[-1]
+        entered.append((what, time.perf_counter()))
+        # A part is put on the desk as soon as it has been played, so the two are one stage.
+        name = {"load": "load soundfont", "play": "play", "mix": "room", "master": "master"}.get(before.split(" ")[0])
+        if name:
+            stages[name] = stages.get(name, 0.0) + entered[-1][1] - since
+
+    master = render(score, soundfont=find_soundfont(None), progress=progress)
+    return {"seconds": time.perf_counter() - began, "song_s": len(master.audio) / RENDER_RATE, "stages": stages}
 
 
 def synth(request: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import Ffmpeg, default_binary
@@ -11,6 +12,14 @@ from tests.bench.children import MEGABYTE, run_child
 from tests.bench.rounds import Figures, Row, Trial, median
 
 MINUTE_S = 60.0
+STAGES = {
+    "compose": "compose",
+    "load soundfont": "load the soundfont",
+    "play": "play each part and put it on the desk",
+    "room": "room and sum",
+    "master": "master",
+}
+"""The stages as the engine's progress names them, and what they are."""
 
 
 async def take_of(folder: Path) -> Path:
@@ -36,18 +45,30 @@ async def measure(trial: Trial) -> list[Row]:
     series = await trial.in_turn(ours, synthesiser)
     against = "bare tinysoundfont, same notes"
     length = f"{median(series.ours['song_s']):.0f} s of music"
+    stages = [
+        Row(
+            *("song", f"of it: {what}", "of real time", against),
+            *(series.ours[stage], series.reference["factor"]),
+            note=f"{median(series.ours[stage]) * median(series.ours['song_s']):.2f} s",
+        )
+        for stage, what in STAGES.items()
+    ]
     return [
         Row(
             *("song", "one variant, per minute of music", "s", against),
             *(series.ours["s"], series.reference["s"]),
             note=f"composed, played, mixed, mastered; {length}",
         ),
+        *stages,
         Row("song", "peak memory of that process", "MB", against, series.ours["peak"], series.reference["peak"]),
     ]
 
 
-def _figures(answer: dict[str, float]) -> Figures:
+def _figures(answer: dict[str, Any]) -> Figures:
+    stages = {name: seconds / answer["song_s"] for name, seconds in answer.get("stages", {}).items()}
     return {
+        **stages,
+        "factor": answer["seconds"] / answer["song_s"],
         "s": answer["seconds"] / answer["song_s"] * MINUTE_S,
         "song_s": answer["song_s"],
         "peak": answer["peak_bytes"] / MEGABYTE,
