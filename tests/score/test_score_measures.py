@@ -79,7 +79,7 @@ def test_kinds_are_told_apart_only_where_they_differ() -> None:
     rng = np.random.default_rng(4)
     kinds = [f"style {at % 3}" for at in range(36)]
     tunes = [f"tune {at // 3 % 4}" for at in range(36)]
-    points = np.array([[15.0 * (at % 3), 0.0] for at in range(36)]) + rng.normal(0.0, 0.5, (36, 2))
+    points = np.array([[15.0 * (at % 3)] for at in range(36)]) + rng.normal(0.0, 0.5, (36, 1))
 
     assert measures.own_kind_nearest(points, kinds, tunes) == 1.0
     assert measures.own_kind_nearest(rng.normal(0.0, 1.0, (36, 2)), kinds, tunes) < 0.7
