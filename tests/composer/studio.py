@@ -259,6 +259,11 @@ class Studio:
         request = pb.CreateTrackRequest(asset_id=asset_id or await self.asset(), **wishes)
         return await self.tracks().CreateTrack(request, metadata=self.metadata())
 
+    async def create_of_words(self, lyrics: str, **wishes: Any) -> pb.CreateTrackResponse:
+        """Return what CreateTrack answers the person who has words and no recording."""
+        request = pb.CreateTrackRequest(lyrics=lyrics, **wishes)
+        return await self.tracks().CreateTrack(request, metadata=self.metadata())
+
     async def track(self, track_id: str) -> pb.Track:
         """Return the person's track."""
         answer = await self.tracks().GetTrack(pb.GetTrackRequest(track_id=track_id), metadata=self.metadata())

@@ -73,6 +73,26 @@ async def test_a_song_of_a_changed_tune_is_not_listened_to(studio: Studio) -> No
     assert studio.band.orders[-1].analysis["tempo_bpm"] == 90.0
 
 
+async def test_words_alone_are_not_listened_to(studio: Studio) -> None:
+    """A song of words alone is made without take, check or listening, for 20 credits, and has no tune to look at."""
+    before = dict(studio.band.asked)
+    answer = await studio.create_of_words("海边的夏天\n风很大", voice_gender=pb.VOICE_GENDER_DUET, duration_s=30)
+    job = await studio.finish(answer.job_id)
+    track = await studio.track(answer.track_id)
+
+    assert (job.state, track.title, track.asset_id) == (State.COMPLETED, "海边的夏天", "")
+    assert await studio.balance() == (80, 0)
+    assert {name: count - before.get(name, 0) for name, count in studio.band.asked.items()} == {
+        name: int(name in {"make A", "make B", "judge"}) for name in studio.band.asked
+    }
+    order = studio.band.orders[-1]
+    assert (order.analysis, order.lyrics, order.voice) == ({}, "海边的夏天\n风很大", "duet")
+    assert not track.HasField("analysis")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await studio.tracks().GetTune(pb.GetTuneRequest(track_id=answer.track_id), metadata=studio.metadata())
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
 async def test_only_a_kept_tune_can_be_changed(studio: Studio) -> None:
     """A track in the making has no tune yet and a stranger's is not found; neither is charged."""
     making = await studio.create(title="Song", seed=7, duration_s=30)

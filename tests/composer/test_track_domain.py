@@ -106,6 +106,37 @@ def test_a_song_without_a_title_gets_the_date(title: str) -> None:
     assert wishes(title=title).title == "Hum 2026-11-05 08:30"
 
 
+@pytest.mark.parametrize(
+    ("lyrics", "title"),
+    [
+        ("[verse]\n\n <b>海边</b>的夏天\n风", "海边的夏天"),
+        ("[verse]", "Song 2026-11-05 08:30"),
+        ("x" * 100, "x" * 64),
+    ],
+)
+def test_words_alone_are_called_by_their_first_line(lyrics: str, title: str) -> None:
+    """A song of words alone without a title is called by the first line that is sung, or by the date."""
+    assert wishes(asset_id="", lyrics=lyrics).title == title
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"asset_id": ""}, "asset_id"),
+        ({"asset_id": "", "lyrics": "🎸 ♪"}, "lyrics"),
+        ({"source_track_id": "t"}, "asset_id"),
+        ({"asset_id": "", "lyrics": "a", "lyrics_version_id": "v"}, "lyrics_version_id"),
+        ({"asset_id": "", "lyrics": "a", "tune_change": TuneChange()}, "tune_change"),
+    ],
+)
+def test_a_song_needs_a_tune_or_words(said: dict[str, object], field: str) -> None:
+    """Neither tune nor words that can be sung, or two of a kind, are refused with the name of the field."""
+    with pytest.raises(ParamInvalid) as refused:
+        wishes(**said)
+    assert [each.field for each in refused.value.violations] == [field]
+    assert wishes(asset_id="", lyrics_version_id="v").title == ""
+
+
 @pytest.mark.parametrize(("asked", "kept"), [(0, 75), (30, 30), (31, 31), (180, 180)])
 def test_lengths_that_a_song_may_have(asked: int, kept: int) -> None:
     """Nothing said means 75 seconds; from 30 to 180 is kept."""

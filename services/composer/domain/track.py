@@ -19,6 +19,11 @@ LONGEST_DURATION_S = 180
 _TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
 # Controls of both sets but tab and line feed, and the marks that turn the direction of writing.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# What can be sung at all: Chinese characters, Latin letters, digits.
+_SUNG = re.compile(r"[0-9A-Za-z\u00c0-\u024f\u3400-\u4dbf\u4e00-\u9fff]")
+# A line that names a section of the words.
+_SECTION = re.compile(r"\s*[\[【]")
+_LONGEST_TITLE = 64
 
 
 class TrackState(StrEnum):
@@ -55,6 +60,8 @@ class Variant:
     mp3_sha256: str = ""
     # Version of the engine that made it, from the recipe; empty when there is none.
     engine: str = ""
+    # What is sung: for each line its text, start, end, and text, start, end of its syllables; times in milliseconds.
+    lines: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +150,13 @@ class Wishes:
     ) -> "Wishes":
         """Return the wishes without markup, with the defaults filled in; only the lyrics keep their line breaks.
 
-        The title of a song of another one's tune stays empty when none is given: it is the other one's. Raises
-        ParamInvalid for a length that no song has, for words or a tune given twice, and for no tune at all.
+        The title of a song of another one's tune or words stays empty when none is given: it is the other one's. Raises
+        ParamInvalid for a length that no song has, for words or a tune given twice, and for neither tune nor words.
         """
-        if bool(asset_id) == bool(source_track_id):
-            raise ParamInvalid.of("asset_id", "excludes source_track_id" if asset_id else "is needed")
+        if asset_id and source_track_id:
+            raise ParamInvalid.of("asset_id", "excludes source_track_id")
+        if not (asset_id or source_track_id or lyrics_version_id or _SUNG.search(clean_text(lyrics))):
+            raise ParamInvalid.of("lyrics" if lyrics else "asset_id", "nothing can be sung" if lyrics else "is needed")
         if tune_change is not None and not source_track_id:
             raise ParamInvalid.of("tune_change", "needs source_track_id")
         if lyrics and lyrics_version_id:
@@ -157,7 +166,7 @@ class Wishes:
             raise ParamInvalid.of("duration_s", f"must be 0 or from {SHORTEST_DURATION_S} to {LONGEST_DURATION_S}")
         return cls(
             asset_id=asset_id,
-            title=clean_line(title) or ("" if source_track_id else f"Hum {today:%Y-%m-%d %H:%M}"),
+            title=clean_line(title) or _title(asset_id, source_track_id or lyrics_version_id, lyrics, today),
             style=clean_line(style),
             mood=clean_line(mood),
             lyrics=clean_text(lyrics),
@@ -168,6 +177,16 @@ class Wishes:
             source_track_id=source_track_id,
             tune_change=tune_change,
         )
+
+
+def _title(asset_id: str, other: str, lyrics: str, today: datetime) -> str:
+    """Return the title of a song that was given none: the first line of words alone, or the date of a hum."""
+    if asset_id:
+        return f"Hum {today:%Y-%m-%d %H:%M}"
+    if other:
+        return ""
+    lines = (clean_line(line) for line in lyrics.splitlines() if not _SECTION.match(line))
+    return next((line for line in lines if line), "")[:_LONGEST_TITLE] or f"Song {today:%Y-%m-%d %H:%M}"
 
 
 def clean_text(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,8 +114,32 @@ class Brief:
 
 
 @dataclass(frozen=True, slots=True)
+class Sung:
+    """One syllable of the words, on its notes: one, or several in a row that are sung on the same vowel."""
+
+    text: str
+    """As it is shown, with the blank or the hyphen that follows it in its line."""
+    language: Literal["zh", "en"]
+    spoken: str
+    """What the voice says: a Chinese syllable in letters, or the whole English word that this is a syllable of."""
+    place: int
+    """Which syllable of that word it is, from 0."""
+    count: int
+    """How many syllables the word has."""
+    tone: int
+    """1 to 4, 5 for the light one, 0 for what has none."""
+    line: int
+    """Which line of the words it is in, from 0."""
+    index: int
+    """Which syllable of that line it is, from 0."""
+    breath: bool
+    """Whether the singer takes breath before it."""
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One instrument line of a score. `role` is lead, harmony, pad, comp, bass, drums or fill."""
+    """One line of a score. `role` is lead, harmony, pad, comp, bass, drums or fill; voice or choir where it is sung."""
 
     name: str
     role: str
@@ -126,6 +150,10 @@ class Part:
     pan: float = 0.0
     """-1 left to 1 right."""
     gain_db: float = 0.0
+    voice: str = ""
+    """Who sings it, male or female; empty for an instrument."""
+    sung: tuple[Sung, ...] = ()
+    """The words; their notes are those of the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +195,8 @@ class Score:
     """Every statement of the singer's own tune, as placed in this song: what the melody score listens for."""
     seed: int
     total_beats: float
+    lines: tuple[str, ...] = ()
+    """The words line by line as they were written, which `Sung.line` counts; empty where nobody sings."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The job that turns a hum into two songs: six steps, each stored when it is done, so that a retry goes on there."""
+"""The job that turns a hum, words or both into two songs: six steps, each stored when done; a retry goes on there."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ _REASONS = {
     # Media lets nothing under a second through, so here it means: too few notes to be a tune.
     "too_short": "TAKE_NO_MELODY",
     "too_long": "UPLOAD_DURATION_INVALID",
+    "no_words": "PARAM_INVALID",
 }
 
 
@@ -117,12 +118,17 @@ class _Song:
         return self._take
 
     async def _check(self, track: Track) -> dict[str, Any]:
+        if not track.asset_id:
+            return {}
         if self._source:
             _, shown = await self._making.tune_of(self._source)
             return {name: shown[name] for name in ("loudness_lufs", "voiced_ratio", "snr_db")}
         return await self._listener.check(await self._sound(track), self._run.cancelled)
 
     async def _listen(self, track: Track) -> dict[str, Any]:
+        """Return what was heard; nothing when there are only words."""
+        if not track.asset_id:
+            return {}
         if self._source:
             heard, _ = await self._making.tune_of(self._source)
             return heard
@@ -130,19 +136,24 @@ class _Song:
 
     async def _pick(self, analysis: dict[str, Any]) -> dict[str, Any]:
         """Return the analysis with the best stretch chosen, or as the person wants the tune of the other track."""
+        if not analysis:
+            return {}
         if self._source:
             return await self._listener.change(analysis, self._run.params["tune_change"], self._run.cancelled)
         return await self._listener.pick(analysis, self._run.cancelled)
 
     async def _params(self, track: Track, check: Mapping[str, Any], analysis: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the provider is asked for besides the analysis, and show with the track what was heard."""
-        await self._making.heard(track.track_id, summary(check, analysis))
+        if analysis:
+            await self._making.heard(track.track_id, summary(check, analysis))
         return {
             "title": track.title,
             "style": track.style,
             "mood": track.mood,
             "duration_s": float(track.duration_s),
             "seed": track.seed,
+            "lyrics": track.lyrics,
+            "voice": track.voice_gender,
         }
 
     async def _generate(self, track: Track, analysis: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,6 +234,7 @@ def _variant(track: Track, kept: Mapping[str, Any], judged: Mapping[str, Any]) -
         recommended=judged["recommended"],
         remarks=list(judged["remarks"]),
         chords=list(kept["chords"]),
+        lines=list(kept.get("lines", ())),
         instruments=list(kept["instruments"]),
         **{name: kept[name] for name in same},
         **later,

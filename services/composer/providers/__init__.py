@@ -27,7 +27,10 @@ class TakeRefused(Exception):  # an outcome, not a fault
 
 @dataclass(frozen=True)
 class Order:
-    """What a provider is asked for: the analysis of the take and the wishes, as plain data."""
+    """What a provider is asked for: the analysis of the take and the wishes, as plain data.
+
+    The analysis is empty when there are only words; `voice` is one of female, male, duet, none, or anything.
+    """
 
     label: Label
     analysis: dict[str, Any]
@@ -36,6 +39,8 @@ class Order:
     mood: str
     duration_s: float
     seed: int
+    lyrics: str = ""
+    voice: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Made:
     """A finished variant: the mp3 and what was measured on its decoded sound.
 
     `midi` is the same song as a standard MIDI file and `chord_sheet` as text; both are empty when nobody wrote them.
+    `lines` are the words as they are sung, as a variant keeps them; empty when nobody sings.
     `engine` is the version of whoever made it; empty when it gives no promise to make the same again.
     """
 
@@ -62,6 +68,7 @@ class Made:
     midi: bytes = b""
     chord_sheet: str = ""
     engine: str = ""
+    lines: tuple[Any, ...] = ()
 
 
 class Listener(Protocol):

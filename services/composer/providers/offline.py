@@ -90,8 +90,8 @@ class OfflineProvider:
         """Return the variant; *progress* hears percent and what happens. Raises Stopped soon after *stop* says so."""
         request = {"task": "make", "order": asdict(order)}
         answer, mp3 = await self._run(request, b"", stop=stop, timeout_s=_MAKE_TIMEOUT_S, progress=progress)
-        for name in ("peaks", "chords", "instruments"):
-            answer[name] = tuple(answer[name])
+        for name in ("peaks", "chords", "instruments", "lines"):
+            answer[name] = tuple(answer.get(name, ()))
         answer["midi"] = b64decode(answer.get("midi", ""), validate=True)
         return Made(mp3=mp3, **answer)
 

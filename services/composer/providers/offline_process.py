@@ -77,42 +77,38 @@ def _make(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], Non
     from services.composer.engine import VERSION
     from services.composer.engine.compose.midi import score_to_midi
     from services.composer.engine.compose.sheet import chord_sheet
-    from services.composer.engine.compose.song import compose
-    from services.composer.engine.listen.record import analysis_from_json
-    from services.composer.engine.music import RENDER_RATE, Brief
+    from services.composer.engine.music import RENDER_RATE
     from services.composer.engine.render.song import render
     from services.composer.engine.render.soundfont import find_soundfont
+    from services.composer.engine.sing.timings import sung_lines
     from services.composer.providers.sound import decode, encode_mp3
 
-    order = request["order"]
-    analysis: Analysis = analysis_from_json(order["analysis"])
-    brief = Brief(order["title"], order["style"], order["mood"], order["duration_s"], order["seed"])
-    score = compose(analysis, brief, order["label"])
+    score = _composed(request["order"])
     soundfont = find_soundfont(request["soundfont"] or None)
     song: Master = render(score, soundfont=soundfont, progress=lambda share, what: say(0.85 * share, what))
     say(0.87, "encode mp3")
     mp3 = encode_mp3(song.audio, rate=RENDER_RATE, ffmpeg=request["ffmpeg"], title=f"{score.title} ({score.label})")
     say(0.93, "listen to the result")
     heard = decode(mp3, rate=RENDER_RATE, channels=2, ffmpeg=request["ffmpeg"])
-    taken_away = {"midi": b64encode(score_to_midi(score)).decode(), "chord_sheet": chord_sheet(score)}
+    taken_away = {
+        "midi": b64encode(score_to_midi(score)).decode(),
+        "chord_sheet": chord_sheet(score),
+        "lines": sung_lines(score),
+    }
     return _measured(score, heard) | taken_away | {"engine": VERSION}, mp3
 
 
 def _export(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
     """Make the song again for its wav and its stems, each encoded while the next one is not played yet."""
     from services.composer.engine import VERSION
-    from services.composer.engine.compose.song import compose
-    from services.composer.engine.listen.record import analysis_from_json
-    from services.composer.engine.music import RENDER_RATE, Brief
+    from services.composer.engine.music import RENDER_RATE
     from services.composer.engine.render.song import render
     from services.composer.engine.render.soundfont import find_soundfont
     from services.composer.providers.sound import encode_flac, encode_wav
 
     if request["engine"] != VERSION:
         return {"engine": VERSION, "stems": [], "wav_bytes": 0}, b""
-    order = request["order"]
-    brief = Brief(order["title"], order["style"], order["mood"], order["duration_s"], order["seed"])
-    score = compose(analysis_from_json(order["analysis"]), brief, order["label"])
+    score = _composed(request["order"])
     names: list[str] = []
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
@@ -127,6 +123,25 @@ def _export(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], N
         song = render(score, soundfont=soundfont, progress=lambda share, what: say(0.95 * share, what), on_stem=pack)
     wav = encode_wav(song.audio, rate=RENDER_RATE)
     return {"engine": VERSION, "stems": names, "wav_bytes": len(wav)}, wav + packed.getvalue()
+
+
+def _composed(order: dict[str, Any]) -> Score:
+    """Return the song that is ordered: of a tune, of words, or of both."""
+    from services.composer.engine.compose.song import compose
+    from services.composer.engine.compose.words import compose_words
+    from services.composer.engine.compose.words_on_tune import compose_with_words
+    from services.composer.engine.listen.record import analysis_from_json
+    from services.composer.engine.music import Brief
+    from services.composer.engine.sing.voices import find_singing
+
+    brief = Brief(order["title"], order["style"], order["mood"], order["duration_s"], order["seed"])
+    lyrics, singing = order.get("lyrics", ""), find_singing(order.get("voice", ""), brief.seed)
+    if not order["analysis"]:
+        return compose_words(lyrics, brief, order["label"], singing)
+    analysis: Analysis = analysis_from_json(order["analysis"])
+    if not lyrics:
+        return compose(analysis, brief, order["label"])
+    return compose_with_words(analysis, lyrics, brief, order["label"], singing=singing)
 
 
 def _measured(score: Score, heard: NDArray[np.float32]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Turns tracks, jobs and their events into messages of the contract."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cadenza.composer.v1 import sung_line_pb2 as sung_pb
 from cadenza.composer.v1 import track_service_pb2 as pb
 from cadenza.error.v1.reason_pb2 import Reason
 from cadenza.job.v1 import job_pb2
@@ -115,7 +116,14 @@ def _variant(variant: Variant, addresses: Mapping[str, Address], *, whole: bool)
         midi_url=addresses.get(variant.midi_asset_id, _NOWHERE).download_url,
         chord_sheet=variant.chord_sheet if whole else "",
         engine=variant.engine,
+        lines=[_line(each) for each in variant.lines] if whole else (),
     )
+
+
+def _line(kept: Sequence[Any]) -> sung_pb.SungLine:
+    text, start, end, syllables = kept
+    sung = [sung_pb.SungSyllable(text=each[0], start_ms=each[1], end_ms=each[2]) for each in syllables]
+    return sung_pb.SungLine(text=text, start_ms=start, end_ms=end, syllables=sung)
 
 
 def tune_message(track: Track, recipe: Recipe) -> pb.GetTuneResponse:

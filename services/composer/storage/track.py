@@ -14,7 +14,7 @@ from services.composer.storage.tables import exports, recipes, tracks, variants
 _TRACK_FIELDS = tuple(each.name for each in fields(Track) if each.name != "variants")
 # The engine stands with the recipe.
 _VARIANT_FIELDS = tuple(each.name for each in fields(Variant) if each.name != "engine")
-_OPTIONAL_IDS = ("chosen_variant_id", "cover_asset_id")
+_OPTIONAL_IDS = ("asset_id", "chosen_variant_id", "cover_asset_id")
 
 
 def _track(row: Mapping[Any, Any]) -> Track:

@@ -106,7 +106,7 @@ class Tracks:
                 return await self._again(*known)
         if wishes.source_track_id:
             wishes = await self._of_source(caller, wishes)
-        else:
+        elif wishes.asset_id:
             await self._check_asset(caller, wishes.asset_id)
         wishes = await self._with_words(caller, wishes)
         track, job, new = await self._write(caller, wishes, key)
@@ -165,7 +165,7 @@ class Tracks:
             version = await lyrics.find_version(tx, wishes.lyrics_version_id, user_id=caller.user_id)
         if version is None:
             raise LyricsNotFound("no such version of lyrics", kind="lyrics_version", id=wishes.lyrics_version_id)
-        return replace(wishes, lyrics=version.content)
+        return replace(wishes, lyrics=version.content, title=wishes.title or version.title)
 
     async def _write(self, caller: Caller, wishes: Wishes, key: IdempotencyKey | None) -> tuple[Track, Job, bool]:
         """Return track and pending job, written together, or those of a faster repeat; and whether they are new."""

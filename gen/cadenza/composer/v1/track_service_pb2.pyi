@@ -3,6 +3,7 @@
 isort:skip_file
 What is composed: tracks, their variants and the jobs that make them."""
 
+from cadenza.composer.v1 import sung_line_pb2 as _sung_line_pb2
 from cadenza.job.v1 import job_pb2 as _job_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -37,6 +38,8 @@ class _VoiceGenderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VoiceGend
     """Two voices."""
     VOICE_GENDER_ANY: _VoiceGender.ValueType  # 4
     """Any voice, said in so many words."""
+    VOICE_GENDER_NONE: _VoiceGender.ValueType  # 5
+    """No voice: an instrument plays the tune that fits the words."""
 
 class VoiceGender(_VoiceGender, metaclass=_VoiceGenderEnumTypeWrapper):
     """Names wanted voices."""
@@ -51,6 +54,8 @@ VOICE_GENDER_DUET: VoiceGender.ValueType  # 3
 """Two voices."""
 VOICE_GENDER_ANY: VoiceGender.ValueType  # 4
 """Any voice, said in so many words."""
+VOICE_GENDER_NONE: VoiceGender.ValueType  # 5
+"""No voice: an instrument plays the tune that fits the words."""
 Global___VoiceGender: _TypeAlias = VoiceGender  # noqa: Y015
 
 @_typing.final
@@ -117,13 +122,13 @@ class Track(_message.Message):
     job_id: _builtins.str
     """Job that makes it."""
     asset_id: _builtins.str
-    """Recording that it is made from."""
+    """Recording that it is made from; empty when it is made from words alone."""
     style: _builtins.str
     """Style asked for; empty when the engine chose."""
     mood: _builtins.str
     """Mood asked for."""
     lyrics: _builtins.str
-    """Words of the song; kept with it, not sung by the offline engine."""
+    """Words of the song."""
     chosen_variant_id: _builtins.str
     """The variant that is the track's own sound; empty until chosen."""
     cover_url: _builtins.str
@@ -208,6 +213,7 @@ class Variant(_message.Message):
     MIDI_URL_FIELD_NUMBER: _builtins.int
     CHORD_SHEET_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     """Identifier of the variant."""
     label: _builtins.str
@@ -256,6 +262,10 @@ class Variant(_message.Message):
     def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why the evaluation judged so, as stable words such as `clear_melody`."""
 
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[_sung_line_pb2.SungLine]:
+        """What is sung, line by line, with the time of every syllable; empty in lists and where nobody sings."""
+
     def __init__(
         self,
         *,
@@ -279,10 +289,11 @@ class Variant(_message.Message):
         midi_url: _builtins.str = ...,
         chord_sheet: _builtins.str = ...,
         engine: _builtins.str = ...,
+        lines: _abc.Iterable[_sung_line_pb2.SungLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio_url", b"audio_url", "chord_sheet", b"chord_sheet", "chords", b"chords", "download_url", b"download_url", "duration_ms", b"duration_ms", "engine", b"engine", "instruments", b"instruments", "key", b"key", "label", b"label", "loudness_lufs", b"loudness_lufs", "melody_score", b"melody_score", "midi_url", b"midi_url", "peaks", b"peaks", "recommended", b"recommended", "remarks", b"remarks", "score", b"score", "style", b"style", "tempo_bpm", b"tempo_bpm", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio_url", b"audio_url", "chord_sheet", b"chord_sheet", "chords", b"chords", "download_url", b"download_url", "duration_ms", b"duration_ms", "engine", b"engine", "instruments", b"instruments", "key", b"key", "label", b"label", "lines", b"lines", "loudness_lufs", b"loudness_lufs", "melody_score", b"melody_score", "midi_url", b"midi_url", "peaks", b"peaks", "recommended", b"recommended", "remarks", b"remarks", "score", b"score", "style", b"style", "tempo_bpm", b"tempo_bpm", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -394,7 +405,7 @@ class CreateTrackRequest(_message.Message):
     SOURCE_TRACK_ID_FIELD_NUMBER: _builtins.int
     TUNE_CHANGE_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
-    """The recording, ready; empty when `source_track_id` says where the tune is from."""
+    """The recording, ready; empty when `source_track_id` says where the tune is from, or when there are only words."""
     title: _builtins.str
     """Title; empty for one that is made from the date."""
     style: _builtins.str
@@ -402,11 +413,13 @@ class CreateTrackRequest(_message.Message):
     mood: _builtins.str
     """Mood in words."""
     lyrics: _builtins.str
-    """Words to keep with the song."""
+    """Words to sing, with `[verse]`, `[chorus]`, `[bridge]` before sections or without; up to 3,000 characters of them are
+    sung. With a recording they are sung to its tune.
+    """
     voice_gender: Global___VoiceGender.ValueType
-    """Wanted voice; the offline engine plays the tune on an instrument."""
+    """Wanted voice for the words."""
     duration_s: _builtins.int
-    """Wanted length in seconds, 30 to 180; 0 means 75."""
+    """Wanted length in seconds, 30 to 180; 0 means 75. A song of words alone is longer where they need it, up to 180."""
     seed: _builtins.int
     """Seed of all chance; the same seed, recording and wishes make the same song. 0 lets the engine choose."""
     request_id: _builtins.str

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TrackServiceStub:
-    """Makes songs from hums and keeps them.
+    """Makes songs from hums and words and keeps them.
     """
 
     def __init__(self, channel):
@@ -83,11 +83,12 @@ class TrackServiceStub:
 
 
 class TrackServiceServicer:
-    """Makes songs from hums and keeps them.
+    """Makes songs from hums and words and keeps them.
     """
 
     def CreateTrack(self, request, context):
-        """Starts a song from a recording: makes the track and its job, sets the price aside and answers at once.
+        """Starts a song from a recording, from words or from both: makes the track and its job, sets the price aside and
+        answers at once.
         Fails with INSUFFICIENT_CREDITS, GENERATE_BUSY or ASSET_NOT_READY and then leaves nothing behind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -208,7 +209,7 @@ def add_TrackServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TrackService:
-    """Makes songs from hums and keeps them.
+    """Makes songs from hums and words and keeps them.
     """
 
     @staticmethod

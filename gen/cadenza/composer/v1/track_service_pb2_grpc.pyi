@@ -27,14 +27,15 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TrackServiceStub:
-    """Makes songs from hums and keeps them."""
+    """Makes songs from hums and words and keeps them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TrackServiceAsyncStub: ...
     CreateTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.CreateTrackRequest, _track_service_pb2.CreateTrackResponse]
-    """Starts a song from a recording: makes the track and its job, sets the price aside and answers at once.
+    """Starts a song from a recording, from words or from both: makes the track and its job, sets the price aside and
+    answers at once.
     Fails with INSUFFICIENT_CREDITS, GENERATE_BUSY or ASSET_NOT_READY and then leaves nothing behind.
     """
     GetTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.GetTrackRequest, _track_service_pb2.GetTrackResponse]
@@ -58,11 +59,12 @@ class TrackServiceStub:
 
 @_typing.type_check_only
 class TrackServiceAsyncStub(TrackServiceStub):
-    """Makes songs from hums and keeps them."""
+    """Makes songs from hums and words and keeps them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.CreateTrackRequest, _track_service_pb2.CreateTrackResponse]  # type: ignore[assignment]
-    """Starts a song from a recording: makes the track and its job, sets the price aside and answers at once.
+    """Starts a song from a recording, from words or from both: makes the track and its job, sets the price aside and
+    answers at once.
     Fails with INSUFFICIENT_CREDITS, GENERATE_BUSY or ASSET_NOT_READY and then leaves nothing behind.
     """
     GetTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.GetTrackRequest, _track_service_pb2.GetTrackResponse]  # type: ignore[assignment]
@@ -85,7 +87,7 @@ class TrackServiceAsyncStub(TrackServiceStub):
     """Says whether a song in the making reads an asset, or a living track plays or shows it."""
 
 class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes songs from hums and keeps them."""
+    """Makes songs from hums and words and keeps them."""
 
     @_abc_1.abstractmethod
     def CreateTrack(
@@ -93,7 +95,8 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _track_service_pb2.CreateTrackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.CreateTrackResponse, _abc.Awaitable[_track_service_pb2.CreateTrackResponse]]:
-        """Starts a song from a recording: makes the track and its job, sets the price aside and answers at once.
+        """Starts a song from a recording, from words or from both: makes the track and its job, sets the price aside and
+        answers at once.
         Fails with INSUFFICIENT_CREDITS, GENERATE_BUSY or ASSET_NOT_READY and then leaves nothing behind.
         """
 

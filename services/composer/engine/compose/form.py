@@ -27,7 +27,8 @@ _SHAPES: tuple[tuple[tuple[str, ...], float], ...] = (
 )
 """The section orders and what choosing each costs before anything is counted."""
 
-_ENERGY = {"intro": 0.4, "verse": 0.6, "chorus": 0.9, "bridge": 0.55, "outro": 0.45}
+ENERGY = {"intro": 0.4, "verse": 0.6, "chorus": 0.9, "bridge": 0.55, "outro": 0.45}
+"""How much each section gives, from 0 to 1; the last chorus gives all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _laid_out(
         size = sizes.of(name)
         exact = name == "chorus" or exact_verses or (verses == 0 and not vary_first_verse)
         statements = _statements(name, bar, size, tune_bars, exact=exact)
-        energy = 1.0 if place == last_chorus else _ENERGY[name] + (0.1 if name == "verse" and verses else 0.0)
+        energy = 1.0 if place == last_chorus else ENERGY[name] + (0.1 if name == "verse" and verses else 0.0)
         verses += name == "verse"
         passages.append(Passage(name, bar, size, energy, statements, place == last_chorus))
         bar += size

@@ -69,6 +69,7 @@ def _part_events(part: Part, score: Score, channel: int) -> list[Timed]:
     ]
     if not part.drums:
         events.append((0, 1, bytes((0xC0 | channel, part.program))))
+    events += [(_ticks(each.notes[0].beat, score), 2, _meta(0x05, each.text.encode())) for each in part.sung]
     for note in part.notes:
         start = _ticks(note.beat, score)
         end = max(start + 1, _ticks(note.beat + note.beats, score))

@@ -83,12 +83,12 @@ def _loop(passage: Passage, loop: Sequence[int], key: Key, *, colour: str, per_b
         roots[-2] = loop[-2]
     beat = float(passage.bar * per_bar)
     return [
-        _on_degree(root, key, colour).placed(key, beat + index * per_bar, float(per_bar))
+        on_degree(root, key, colour).placed(key, beat + index * per_bar, float(per_bar))
         for index, root in enumerate(roots)
     ]
 
 
-def _on_degree(degree: int, key: Key, colour: str) -> Candidate:
+def on_degree(degree: int, key: Key, colour: str) -> Candidate:
     """Return the vocabulary's cheapest chord on a degree that is not a secondary dominant, else the plain one."""
     for table in (vocabulary(colour, key.mode), vocabulary("plain", key.mode)):
         found = [chord for chord in table if chord.degree == degree and chord.function != "X"]

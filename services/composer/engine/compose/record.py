@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from services.composer.engine.music import Chord, Key, Mode, Note, Part, Score, Section
+from services.composer.engine.music import Chord, Key, Mode, Note, Part, Score, Section, Sung
 
 FORMAT = 1
 """Number of this layout; a change that older readers cannot follow raises it."""
@@ -19,8 +19,20 @@ def score_to_json(score: Score) -> str:
     """Return the score as a JSON object; `score_from_json` gives back an equal score."""
     plain: dict[str, Any] = {"format": FORMAT, **asdict(score)}
     plain["melody"] = [_row(note) for note in score.melody]
-    plain["parts"] = [{**asdict(part), "notes": [_row(note) for note in part.notes]} for part in score.parts]
+    plain["parts"] = [_plain_part(part) for part in score.parts]
+    if not score.lines:
+        del plain["lines"]
     return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _plain_part(part: Part) -> dict[str, Any]:
+    """Return a part as plain data; one that nobody sings says nothing of voice and words."""
+    plain = {**asdict(part), "notes": [_row(note) for note in part.notes]}
+    del plain["sung"], plain["voice"]
+    if part.voice:
+        words = [{**asdict(each), "notes": [_row(note) for note in each.notes]} for each in part.sung]
+        plain |= {"voice": part.voice, "sung": words}
+    return plain
 
 
 def score_from_json(text: str | bytes) -> Score:
@@ -60,6 +72,7 @@ def _score(plain: dict[str, Any]) -> Score:
         melody=tuple(_note(row) for row in plain["melody"]),
         seed=_whole(plain["seed"]),
         total_beats=_number(plain["total_beats"]),
+        lines=tuple(_text(line) for line in plain.get("lines", ())),
     )
 
 
@@ -74,6 +87,25 @@ def _part(plain: dict[str, Any]) -> Part:
         notes=tuple(_note(row) for row in plain["notes"]),
         pan=_number(plain["pan"]),
         gain_db=_number(plain["gain_db"]),
+        voice=_text(plain.get("voice", "")),
+        sung=tuple(_sung(each) for each in plain.get("sung", ())),
+    )
+
+
+def _sung(plain: dict[str, Any]) -> Sung:
+    if plain["language"] not in {"zh", "en"} or not isinstance(plain["breath"], bool):
+        raise TypeError("not a sung syllable")
+    return Sung(
+        text=_text(plain["text"]),
+        language=plain["language"],
+        spoken=_text(plain["spoken"]),
+        place=_whole(plain["place"], 0),
+        count=_whole(plain["count"], 1),
+        tone=_whole(plain["tone"], 0, 5),
+        line=_whole(plain["line"], 0),
+        index=_whole(plain["index"], 0),
+        breath=plain["breath"],
+        notes=tuple(_note(row) for row in plain["notes"]),
     )
 
 

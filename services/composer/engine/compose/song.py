@@ -32,7 +32,7 @@ _NUDGE = 0.055
 
 
 @dataclass(frozen=True, slots=True)
-class _Feel:
+class Feel:
     """What was decided before any note: style, mood and tempo of this version."""
 
     style: Style
@@ -47,7 +47,7 @@ def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score
     other instruments. Every chorus states the tune exactly. The same arguments give the same score; another
     seed another one. Raises ValueError when the analysis has no melody.
     """
-    feel = _feel(analysis, brief, label)
+    feel = feel_of(analysis, brief, label)
     palette = feel.style.a if label == "A" else feel.style.b
     per_bar = analysis.beats_per_bar
     duration = min(LONGEST_S, max(SHORTEST_S, brief.duration_s))
@@ -57,7 +57,7 @@ def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score
     form = plan_form(tune.bars, bars, vary_first_verse=label == "B")
     frame = Frame(
         feel.style, palette, feel.mood, analysis.key, feel.tempo_bpm, per_bar, form,
-        _chords(tune, form, analysis.key, palette.colour, brief.seed, label), brief.seed, label,
+        chords_of(tune, form, analysis.key, colour=palette.colour, seed=brief.seed, label=label), brief.seed, label,
     )  # fmt: skip
     player = instrument(program)
     pitches = [note.pitch for note in tune.notes]
@@ -79,17 +79,18 @@ def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score
     )
 
 
-def _feel(analysis: Analysis, brief: Brief, label: str) -> _Feel:
+def feel_of(analysis: Analysis, brief: Brief, label: str) -> Feel:
+    """Return style, mood and tempo of version `label`: the singer's own tempo in A, a little off it in B."""
     mood = find_mood(brief.mood)
     style = find_style(brief.style)
     if style is None:
         style = choose_style(mood, analysis.tempo_bpm, generator(brief.seed, "", "style"))
     if label == "A":
-        return _Feel(style, mood, analysis.tempo_bpm)
+        return Feel(style, mood, analysis.tempo_bpm)
     low, high = style.tempo
     middle = (low + high) / 2 * (1.0 + 0.1 * mood.energy)
     direction = 1.0 if analysis.tempo_bpm <= middle else -1.0
-    return _Feel(style, mood, round(analysis.tempo_bpm * (1.0 + direction * _NUDGE), 2))
+    return Feel(style, mood, round(analysis.tempo_bpm * (1.0 + direction * _NUDGE), 2))
 
 
 def _lead_instrument(tune: Tune, leads: tuple[int, ...], mood: Mood) -> tuple[int, Tune]:
@@ -104,7 +105,8 @@ def _lead_instrument(tune: Tune, leads: tuple[int, ...], mood: Mood) -> tuple[in
     raise ValueError(message)
 
 
-def _chords(tune: Tune, form: Form, key: Key, colour: str, seed: int, label: str) -> tuple[Chord, ...]:
+def chords_of(tune: Tune, form: Form, key: Key, *, colour: str, seed: int, label: str) -> tuple[Chord, ...]:
+    """Return the chords of the whole song; B avoids those that A has under the tune where others fit."""
     rng = generator(seed, label, "harmony")
     avoid = () if label == "A" else statement_chords(tune, key, colour="plain", closed=True)
     return song_chords(tune, form, key, colour=colour, rng=rng, avoid=avoid)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from services.composer.engine.music import Part, Score
 
-MIX_ORDER = ("lead", "drums", "bass", "harmony", "comp", "pad", "fill")
+MIX_ORDER = ("voice", "lead", "choir", "drums", "bass", "harmony", "comp", "pad", "fill")
 """Roles in the order in which their stems must be added."""
 
 _LEAD_LUFS = -22.0
@@ -64,6 +64,8 @@ class Strip:
 
 
 STRIPS: dict[str, Strip] = {
+    "voice": Strip(1.0, 120.0, tuple(bell(3000.0, 2.0, 0.8)), 0.16, squeeze=3.0),
+    "choir": Strip(-8.0, 180.0, tuple(bell(2600.0, -1.0)), 0.26, 1.0, squeeze=2.5),
     "lead": Strip(0.0, 140.0, tuple(bell(1700.0, 1.5, 0.8)), 0.20, squeeze=2.5),
     "harmony": Strip(-8.5, 180.0, tuple(bell(2600.0, -1.5)), 0.28, 1.0, squeeze=2.0),
     "pad": Strip(-13.0, 170.0, tuple(bell(2400.0, -3.0, 0.7)), 0.34, 3.0, 1.5),
@@ -112,7 +114,7 @@ class Mix:
             compress(sound, threshold_db=20.0 * math.log10(usual) - 1.0, ratio=strip.squeeze)
         level = self._chorus_loudness(sound)
         sound *= np.float32(10.0 ** ((_LEAD_LUFS + strip.level_lu + part.gain_db - level) / 20.0))
-        if part.role == "lead":
+        if part.role in {"voice", "lead"}:
             np.maximum(self._lead_presence, _presence(sound), out=self._lead_presence)
         else:
             self._duck(sound, strip)

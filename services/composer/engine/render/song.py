@@ -12,6 +12,7 @@ from services.composer.engine.music import RENDER_RATE, Master
 from services.composer.engine.render.master import master
 from services.composer.engine.render.mix import MIX_ORDER, Mix
 from services.composer.engine.render.synth import Player
+from services.composer.engine.sing.voice import sing_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +62,11 @@ def render(
     stems: dict[str, NDArray[np.float32]] = {}
     parts = sorted(score.parts, key=lambda part: MIX_ORDER.index(part.role))
     for index, part in enumerate(parts):
-        step(_STEMS_SHARE * index / len(parts), f"play {part.name}")
-        stem = player.play(part, score, samples, between=check)
+        step(_STEMS_SHARE * index / len(parts), f"{'sing' if part.voice else 'play'} {part.name}")
+        if part.voice:
+            stem = sing_part(part, score, samples, between=check)
+        else:
+            stem = player.play(part, score, samples, between=check)
         if keep_stems:
             stems[part.name] = stem.copy()
         desk.add(part, stem)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from services.composer.engine.sing.chinese import han_sounds
@@ -39,7 +39,10 @@ _SPELLED = {"W": ("dou", "ble", "u")}
 
 @dataclass(frozen=True, slots=True)
 class SungSyllable:
-    """One syllable; Chinese ones have initial, final and tone, English ones a stress. `pause` follows it."""
+    """One syllable; Chinese ones have initial, final and tone, English ones a stress. `pause` follows it.
+
+    `word` is the whole English word, in letters and an apostrophe, that the syllable is one of.
+    """
 
     text: str
     language: Literal["zh", "en"]
@@ -49,6 +52,7 @@ class SungSyllable:
     final: str = ""
     tone: int = 0
     pause: bool = False
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +149,7 @@ def _line(written: str, dropped: dict[str, None]) -> SungLine:
 
 
 def _with_pause(last: SungSyllable) -> SungSyllable:
-    return SungSyllable(
-        last.text, last.language, last.starts_word, last.stressed, last.initial, last.final, last.tone, pause=True
-    )
+    return replace(last, pause=True)
 
 
 def _chinese(run: str) -> list[SungSyllable]:
@@ -161,7 +163,7 @@ def _chinese(run: str) -> list[SungSyllable]:
 def _english(word: str) -> list[SungSyllable]:
     if re.fullmatch(r"[A-Z]{2,5}", word):
         return [
-            SungSyllable(part, "en", starts_word=not place, stressed=not place)
+            SungSyllable(part, "en", starts_word=not place, stressed=not place, word=letter.lower())
             for letter in word
             for place, part in enumerate(_SPELLED.get(letter, (letter.lower(),)))
         ]
@@ -169,6 +171,6 @@ def _english(word: str) -> list[SungSyllable]:
     parts = split_word(plain)
     marks = stresses(plain)
     return [
-        SungSyllable(part, "en", starts_word=not place, stressed=stressed)
+        SungSyllable(part, "en", starts_word=not place, stressed=stressed, word=plain.lower())
         for place, (part, stressed) in enumerate(zip(parts, marks, strict=True))
     ]
