@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+TICKS = 16
+"""How often `measure_voice` ticks."""
+
 _STEPS = (0, 2, 4, 5, 4, 2, 0, -1)
 _BEATS = 1.25
 """Beats of each syllable of the closed set, of two: the rest is silence."""
