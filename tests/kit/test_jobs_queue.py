@@ -216,6 +216,16 @@ async def test_a_page_that_holds_everything_has_no_next(tiny: TinyService) -> No
     assert (len(page), token) == (2, "")
 
 
+async def test_a_page_without_a_size_holds_twenty(tiny: TinyService) -> None:
+    """Of twenty-one jobs a page whose size is not named holds the twenty newest."""
+    user_id = new_id()
+    jobs = [await tiny.submit(user_id=user_id) for _ in range(21)]
+    async with tiny.db.transaction() as tx:
+        page, token = await tiny.queue.list(tx, user_id)
+    assert [job.job_id for job in page] == [job.job_id for job in reversed(jobs[1:])]
+    assert token
+
+
 async def test_a_log_that_was_shortened_says_where_it_begins(tiny: TinyService) -> None:
     """Reading on behind a line whose next one is gone is refused with the first number there is; from 0 it is read."""
     job = await tiny.submit()
@@ -253,6 +263,20 @@ async def test_who_is_woken_by_a_push(tiny: TinyService, monkeypatch: pytest.Mon
     rung.clear()
     await tiny.cancel((await tiny.submit()).job_id)
     assert len(rung) == 1
+
+
+def test_every_job_has_a_bell_of_its_own() -> None:
+    """What a worker listens to for a cancellation belongs to one job, and is not what the readers of its log hear."""
+    one, other = new_id(), new_id()
+    assert len({one, other, stop_topic(one), stop_topic(other)}) == 4
+
+
+def test_closing_the_queue_closes_its_signals(tiny: TinyService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that is closed keeps no subscription open."""
+    closed: list[str] = []
+    monkeypatch.setattr(tiny.queue.signals, "close", lambda: closed.append("signals"))
+    tiny.queue.close()
+    assert closed == ["signals"]
 
 
 async def test_a_cancellation_is_remembered_and_repeated(tiny: TinyService) -> None:

@@ -6,14 +6,16 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
+from services.kit import telemetry
 from services.kit.ids import new_id
+from services.kit.jobs import outbox as outbox_module
 from services.kit.jobs import sweeper as sweeper_module
 from services.kit.jobs.job import Job
 from services.kit.jobs.runner import JobRun
 from services.kit.jobs.states import State
 from services.kit.jobs.sweeper import Sweeper
 from tests.conftest import SettableClock
-from tests.kit.tiny_service import TinyService
+from tests.kit.tiny_service import TinyService, until
 
 
 async def abandoned(tiny: TinyService, **params: object) -> Job:
@@ -250,3 +252,56 @@ async def test_the_sweeper_purges_at_once_and_then_rarely(tiny: TinyService, mon
     loop.cancel()
     await asyncio.wait({loop})
     assert done[:6] == ["sweep", "purge", "sweep", "sweep", "sweep", "sweep"]
+
+
+async def test_a_job_has_all_its_time(tiny: TinyService, clock: SettableClock) -> None:
+    """A lost job whose deadline is this very moment goes back to the queue; a moment later its time is over."""
+    await tiny.submit()
+    job = await tiny.runner(lease_s=30.0).take(tiny.queue_name)
+    assert job is not None
+    clock.advance(60)
+    assert job.deadline_time == clock()
+    sweeper = Sweeper(tiny.queue, tiny.db)
+    await sweeper.sweep()
+    assert (await tiny.job(job.job_id)).state is State.QUEUED
+    clock.advance(0.001)
+    await sweeper.sweep()
+    failed = await tiny.job(job.job_id)
+    assert (failed.state, failed.error_reason) == (State.FAILED, "JOB_DEADLINE_EXCEEDED")
+
+
+async def test_what_a_sweep_ends_is_told_at_once(
+    tiny: TinyService, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message of a job that the sweeper has ended leaves although the outbox would look again in a long time."""
+    monkeypatch.setattr(outbox_module, "_POLL_S", 1000.0)
+    sending = asyncio.create_task(tiny.dispatcher.run())
+    await asyncio.sleep(0.2)
+    job = await tiny.submit()
+    clock.advance(3601)
+    await Sweeper(tiny.runner(), tiny.db).sweep()
+
+    async def delivered() -> bool:
+        return await tiny.delivered() == {job.job_id}
+
+    await until(delivered)
+    sending.cancel()
+    await asyncio.wait({sending})
+    assert (await tiny.job(job.job_id)).state is State.FAILED
+
+
+async def test_the_length_of_a_queue_is_on_the_metrics_page(tiny: TinyService, clock: SettableClock) -> None:
+    """After a sweep the page shows how many jobs of the queue are due, pushed or not."""
+
+    def shown() -> float | None:
+        labels = {"service": "tiny", "queue": tiny.queue_name}
+        return telemetry.REGISTRY.get_sample_value("cadenza_queue_length", labels)
+
+    sweeper = Sweeper(tiny.queue, tiny.db)
+    for count in (3, 0):
+        for _ in range(count):
+            await tiny.submit()
+        clock.advance(4)
+        await sweeper.sweep()
+        assert shown() == count
+        await tiny.forget_all()
