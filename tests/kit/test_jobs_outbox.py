@@ -196,5 +196,52 @@ async def test_the_loop_removes_old_messages_now_and_then(
     assert (await _rows(tiny), looks) == (left + 3, 4)
 
 
+async def test_purges_keep_their_distance(
+    tiny: TinyService, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a purge the loop goes round many times before it purges again."""
+    monkeypatch.setattr(outbox, "_POLL_S", 0.01)
+    monkeypatch.setattr(outbox, "_PURGE_EVERY_S", 0.3)
+    done: list[str] = []
+    dispatcher = Dispatcher(tiny.db, store.outbox, {}, clock)
+
+    async def drain() -> int:
+        done.append("drain")
+        return 0
+
+    async def purge() -> int:
+        done.append("purge")
+        return 0
+
+    monkeypatch.setattr(dispatcher, "drain", drain)
+    monkeypatch.setattr(dispatcher, "purge", purge)
+    running = asyncio.create_task(dispatcher.run())
+    await until(lambda: asyncio.sleep(0, done.count("purge") >= 2))
+    await end([running])
+    first = done.index("purge")
+    assert done.index("purge", first + 1) - first > 3
+
+
+async def test_kicks_do_not_hurry_a_loop_that_fails(
+    tiny: TinyService, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the database is away the loop rests between two tries, however often it is kicked."""
+    monkeypatch.setattr(outbox, "_POLL_S", 1000.0)
+    tries: list[int] = []
+    dispatcher = Dispatcher(tiny.db, store.outbox, {}, clock)
+
+    async def drain() -> int:
+        tries.append(len(tries))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(dispatcher, "drain", drain)
+    running = asyncio.create_task(dispatcher.run())
+    for _ in range(20):
+        dispatcher.kick()
+        await asyncio.sleep(0.01)
+    await end([running])
+    assert tries == [0]
+
+
 async def _none_waits(tiny: TinyService) -> bool:
     return not await undone(tiny)
