@@ -38,6 +38,7 @@ STYLES: Final = (
     "children",
 )  # fmt: skip
 MOODS: Final = ("happy", "calm", "romantic", "nostalgic", "sad", "energetic", "epic")
+VOICES: Final = ("any", "female", "male", "duet", "none")
 LENGTHS_S: Final = (30, 45, 60, 75, 90, 120, 180)
 LENGTH_S: Final = 75
 
@@ -102,7 +103,9 @@ class Pages:
 
     async def studio(self, http: web.Request) -> web.Response:
         """Answer with the page where songs are made."""
-        return self._page(http, "studio.html", styles=STYLES, moods=MOODS, lengths=LENGTHS_S, length=LENGTH_S)
+        return self._page(
+            http, "studio.html", styles=STYLES, moods=MOODS, voices=VOICES, lengths=LENGTHS_S, length=LENGTH_S
+        )
 
     async def docs(self, http: web.Request) -> web.Response:
         """Answer with the page that reads the API document to people."""

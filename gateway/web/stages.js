@@ -5,14 +5,18 @@ import { say } from "./text.js";
 
 export const STAGES = ["audio_check", "audio_analyze", "segment_pick", "compose_params", "music_generate", "ab_eval"];
 
+const LISTENING = 3; // of them the first so many are about a recording
+
 export class Stages {
-  constructor() {
+  // Without a recording nothing is listened to.
+  constructor({ listening }) {
+    this.stages = listening ? STAGES : STAGES.slice(LISTENING);
     this.rows = new Map();
     this.job = { state: "pending", step: "", progress_percent: 0, attempt: 0 };
     this.percent = new Map();
     this.seconds = new Map();
     this.began = new Map();
-    $("stages").replaceChildren(...STAGES.map((stage) => this.row(stage)));
+    $("stages").replaceChildren(...this.stages.map((stage) => this.row(stage)));
     this.show();
   }
 
@@ -48,9 +52,9 @@ export class Stages {
   }
 
   show() {
-    const at = STAGES.indexOf(this.job.step);
+    const at = this.stages.indexOf(this.job.step);
     const completed = this.job.state === "completed";
-    STAGES.forEach((stage, index) => {
+    this.stages.forEach((stage, index) => {
       const { row, name, bar, note } = this.rows.get(stage);
       const percent = completed || index < at ? 100 : this.percent.get(stage) || 0;
       const state = percent >= 100 ? "done" : index === at ? "now" : "waiting";

@@ -30,7 +30,7 @@ const take = new Take({
   announce,
 });
 
-const words = new Words({ complain, announce, paid: settleBalance });
+const words = new Words({ complain, announce, paid: settleBalance, taken: showPrice });
 const account = new Account({ announce });
 const tune = new Tune({ complain, announce, started: goOn });
 
@@ -114,8 +114,10 @@ function showPrice() {
   }
   $("price").textContent = known ? say("wish.price", { price, balance: balance.available_credits }) : "";
   const poor = known && balance.available_credits < price;
-  $("make").disabled = !asset || poor;
-  $("make-hint").hidden = Boolean(asset) && !poor;
+  // A tune or words are enough; with both the words are sung to the tune.
+  const enough = Boolean(asset) || (state.facts !== null && $("lyrics").value.trim() !== "");
+  $("make").disabled = !enough || poor;
+  $("make-hint").hidden = enough && !poor;
   $("make-hint").textContent = say(poor ? "wish.poor" : "wish.first_take");
 }
 
@@ -124,7 +126,8 @@ function showPrice() {
 function wishBody() {
   const form = new FormData($("wish"));
   const words = (name) => form.get(name).trim();
-  return { asset_id: state.asset.asset_id, style: words("style"), mood: words("mood"), title: words("title"), lyrics: words("lyrics"), duration_s: Number(form.get("duration_s")) };
+  const tune = state.asset ? { asset_id: state.asset.asset_id } : {};
+  return { ...tune, style: words("style"), mood: words("mood"), title: words("title"), lyrics: words("lyrics"), voice_gender: words("voice_gender"), duration_s: Number(form.get("duration_s")) };
 }
 
 // The same wish keeps its key until it was answered, so that asking twice never makes or costs two songs.
@@ -180,7 +183,7 @@ async function openTrack(trackId) {
 }
 
 async function followJob(stop) {
-  state.stages = new Stages();
+  state.stages = new Stages({ listening: Boolean(state.track.asset_id) });
   show("making");
   $("making-head").focus({ preventScroll: true });
   scrollTo({ top: 0, behavior: "instant" });
@@ -315,8 +318,8 @@ function startAnew() {
 
 // The tune is on the server still: the same one again, with another wish if one likes.
 function tryAgain() {
-  const assetId = state.track.asset_id;
-  go({ asset: assetId });
+  const { asset_id: asset } = state.track;
+  go(asset ? { asset } : {});
   route();
 }
 
@@ -349,6 +352,7 @@ whenLocaleChanges(async () => {
 });
 
 $("wish").addEventListener("submit", make);
+$("lyrics").addEventListener("input", showPrice);
 $("cancel").addEventListener("click", cancel);
 $("share").addEventListener("click", share);
 $("share-copy").addEventListener("click", () => copyText($("share-link").value, $("share-copy")));

@@ -35,6 +35,7 @@ export class Tune {
     if (this.track?.track_id === track.track_id) return;
     Object.assign(this, { track, heard: null, wish: null });
     $("tune").open = false;
+    $("tune").hidden = !track.analysis; // a song of words alone has no tune that was heard
     $("tune-roll").replaceChildren();
   }
 

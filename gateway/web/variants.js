@@ -3,6 +3,7 @@
 import { el, facts } from "./dom.js";
 import { exportPlace } from "./exports.js";
 import { makePlayer } from "./player.js";
+import { sungWords } from "./sung.js";
 import { clock, engineName, has, keyName, say, styleName } from "./text.js";
 
 const MOST_CHORDS = 16;
@@ -14,7 +15,8 @@ export function variantCard(variant, track, { choose, renew }) {
   const head = el("h3", { id: `variant-${variant.label}` }, el("span", { className: "letter", "aria-hidden": "true" }, variant.label), el("span", { className: "unseen" }, `${name}: `), styleName(variant.style));
   const badge = variant.recommended ? el("span", { className: "badge" }, say("variant.recommended")) : null;
   const card = el("article", { className: `card variant ${variant.label.toLowerCase()}${chosen ? " chosen" : ""}`, "aria-labelledby": head.id }, el("header", {}, head, badge ?? ""));
-  card.append(makePlayer({ src: variant.audio_url, peaks: variant.peaks, seconds: variant.duration_ms / 1000, name: `${track.title} ${variant.label}`, renew: () => renew(variant) }));
+  const player = makePlayer({ src: variant.audio_url, peaks: variant.peaks, seconds: variant.duration_ms / 1000, name: `${track.title} ${variant.label}`, renew: () => renew(variant) });
+  card.append(player);
   card.append(
     facts([
       [say("fact.key"), keyName(variant.key)],
@@ -32,6 +34,8 @@ export function variantCard(variant, track, { choose, renew }) {
   const save = el("a", { className: "button quiet", href: variant.download_url || variant.audio_url, download: `${track.title} ${variant.label}.mp3`, "aria-label": say("variant.save_label", { label: variant.label }) }, say("variant.save"));
   const midi = variant.midi_url ? el("a", { className: "button quiet", href: variant.midi_url, "aria-label": say("variant.midi_label", { label: variant.label }) }, say("variant.midi")) : "";
   card.append(el("p", { className: "row" }, take, save, midi, exportPlace(variant, track)));
+  const sung = sungWords(variant.lines, player.querySelector("audio"));
+  if (sung) card.append(sung);
   if (variant.chord_sheet) card.append(el("details", { className: "chord-sheet" }, el("summary", {}, say("variant.sheet")), el("pre", {}, variant.chord_sheet)));
   return card;
 }

@@ -5,12 +5,12 @@ import { $, el } from "./dom.js";
 import { say } from "./text.js";
 
 export class Words {
-  constructor({ complain, announce, paid }) {
+  constructor({ complain, announce, paid, taken }) {
     this.price = null;
     this.asking = false;
     this.wish = null;
     this.versions = [];
-    this.tell = { complain, announce, paid };
+    this.tell = { complain, announce, paid, taken };
     $("words-write").addEventListener("click", () => this.write());
     $("words-theme").addEventListener("input", () => this.show());
     $("words-theme").addEventListener("keydown", (event) => {
@@ -63,6 +63,7 @@ export class Words {
       $("lyrics").value = version.content;
       if (!$("title").value.trim()) $("title").value = version.title;
       $("lyrics").focus();
+      this.tell.taken();
     });
     return el("article", { className: `written ${version.label.toLowerCase()}`, "aria-labelledby": head.id }, head, el("p", { className: "sheet" }, version.content), el("p", { className: "small" }, version.provider === "offline" ? say("engine.writer") : version.provider), use);
   }

@@ -8,7 +8,7 @@ import pytest
 from cadenza.error.v1 import reason_pb2
 from cadenza.wallet.v1.credit_service_pb2 import Entry
 from gateway.caller import PLATFORMS
-from gateway.pages import LENGTH_S, LENGTHS_S, MOODS, STYLES, prefers_page
+from gateway.pages import LENGTH_S, LENGTHS_S, MOODS, STYLES, VOICES, prefers_page
 from gateway.pages_files import FOLDER, WebFiles
 from gateway.pages_share import WAVE_BARS, absolute, wave_path
 from gateway.pages_text import LOCALES, key_name, read_catalogues, speaking, style_name
@@ -20,6 +20,7 @@ SOURCES = sorted([*FOLDER.glob("*.js"), *FOLDER.glob("templates/*.html")])
 ENDS = {
     "style.": {*STYLES, "any"},
     "mood.": {*MOODS, "any"},
+    "voice.": set(VOICES),
     "stage.": {
         "audio_check", "audio_analyze", "segment_pick", "compose_params", "music_generate", "ab_eval", "seconds",
     },

@@ -158,3 +158,8 @@ def test_the_thousandth_job_stands_as_far_back_as_any_later_one(clock: SettableC
     turns = Turns()
     times = {count: turns.turn_time(clock(), Level.FREE, count) for count in (999, 1000, 1001, 5000)}
     assert times[999] < times[1000] == times[1001] == times[5000]
+
+
+def test_levels_have_the_numbers_that_rows_keep() -> None:
+    """The numbers of the levels stand in the rows of jobs, so they never change."""
+    assert {level.name: level.value for level in Level} == {"FREE": 0, "BASIC": 1, "PREMIUM": 2}

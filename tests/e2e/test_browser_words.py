@@ -1,0 +1,45 @@
+"""Words in the studio: a song without any recording, and lines that follow the voice."""
+
+import json
+
+from playwright.async_api import Page, expect
+
+from tests.e2e.browsing import STEP_MS, Open, overflow
+
+SONG_MS = 240_000
+WORDS = "[verse]\n海边的夏天风很大\n你来看我写的<b>名字</b>\n[chorus]\n请你记得今晚的月光"
+
+
+async def test_words_alone_become_a_song_to_sing_along(open_page: Open) -> None:
+    """Words and a voice are enough for a song; its lines light up as they are sung, and a click jumps to one."""
+    page: Page = await open_page("/")
+    await expect(page.locator("#purse")).to_have_text("100 credits")
+    await expect(page.locator("#make")).to_be_disabled()
+    await page.click("#words > summary")
+    await page.fill("#lyrics", WORDS)
+    await expect(page.locator("#make")).to_be_enabled()
+    await page.fill("#lyrics", "  ")
+    await expect(page.locator("#make")).to_be_disabled()
+    await page.fill("#lyrics", WORDS)
+    await page.check('input[name="voice_gender"][value="male"]')
+    await page.select_option('select[name="duration_s"]', "30")
+    async with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/tracks")) as asking:
+        await page.click("#make")
+    body = json.loads(str((await asking.value).post_data))
+    assert body["voice_gender"] == "male"
+    assert "asset_id" not in body
+    await expect(page.locator("#stages li")).to_have_count(3, timeout=STEP_MS)
+
+    await expect(page.locator("#song")).to_be_visible(timeout=SONG_MS)
+    await expect(page.locator("#tune")).to_be_hidden()
+    card = page.locator(".variant.a")
+    await card.locator(".sung-box > summary").click()
+    lines = card.locator(".sung-line")
+    assert await lines.count() >= 3
+    assert await card.locator(".sung b").count() == 0
+    await lines.nth(1).click()
+    await expect(lines.nth(1)).to_have_attribute("aria-current", "true")
+    await expect(lines.nth(1).locator(".heard").first).to_be_visible()
+    for width in (360, 1200):
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await overflow(page) == 0
