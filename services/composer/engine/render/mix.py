@@ -42,7 +42,8 @@ MIX_ORDER = ("voice", "lead", "choir", "drums", "bass", "harmony", "comp", "pad"
 """Roles in the order in which their stems must be added."""
 
 _LEAD_LUFS = -22.0
-_MONO_BELOW_HZ = 120.0
+_MONO_EDGE_HZ = 150.0
+"""Corner of the two filters on the side, which together take 11 dB of it at 120 Hz, 22 at 80 and 32 at 60."""
 _KICK_KEYS = frozenset({35, 36, 41})
 _MOST_MEASURED_S = 14.0
 _SILENT = 1e-5
@@ -129,7 +130,7 @@ class Mix:
             self._send += _mono(sound) * np.float32(strip.room * self._room)
 
     def finish(self) -> NDArray[np.float32]:
-        """Return the mix (samples, 2): bus and room together, mono below 120 Hz. The desk is empty afterwards."""
+        """Return the mix (samples, 2): bus and room, mono in the lowest octaves. The desk is empty then."""
         impulse = room_impulse(1.7)
         equalise(self._send, high_pass(220.0))
         room = np.zeros_like(self._bus) if self._on_stem is not None else None
@@ -173,7 +174,7 @@ def _make_low_mono(audio: NDArray[np.float32]) -> None:
     """Take what differs between the channels out of the lowest octaves, in place."""
     side = (audio[:, 0] - audio[:, 1]) * np.float32(0.5)
     middle = audio[:, 0] - side
-    equalise(side, high_pass(_MONO_BELOW_HZ))
+    equalise(side, [*high_pass(_MONO_EDGE_HZ), *high_pass(_MONO_EDGE_HZ)])
     audio[:, 0] = middle + side
     audio[:, 1] = middle - side
 
