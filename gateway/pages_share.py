@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from cadenza.share.v1.share_service_pb2 import SharedTrack
+from cadenza.share.v1.share_service_pb2 import SharedLine, SharedTrack
 from gateway.pages_text import Say, key_name, style_name
 
 WAVE_BARS: Final = 96
@@ -20,6 +20,7 @@ _LEAST: Final = 2
 _MOST_PEAK: Final = 100
 _MOST_CHORDS: Final = 64
 _MOST_TITLE: Final = 128
+_MOST_LINES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class SharePage:
     tempo: str
     chords: Sequence[str]
     lyrics: str
+    lines: Sequence[SharedLine]
     wave: str  # the `d` of an SVG path
     description: str
     day: str
@@ -64,6 +66,7 @@ def share_page(track: SharedTrack, say: Say, catalogue: Mapping[str, str], *, or
         tempo=tempo,
         chords=tuple(track.chords[:_MOST_CHORDS]),
         lyrics=track.lyrics.strip(),
+        lines=tuple(track.lines[:_MOST_LINES]),
         wave=wave_path(track.peaks),
         description=say("share.description", facts=" · ".join(fact for fact in facts if fact)),
         maker=say("engine.offline", version="").strip() if track.provider == "offline" else track.provider,

@@ -1,5 +1,7 @@
 // What the page of a song adds where scripts run: the outline fills as one listens and can be pointed at, the link can be copied.
 
+import { follow } from "./follow.js";
+
 const sound = document.querySelector("audio");
 const wave = document.querySelector(".wave");
 const heard = wave?.querySelector("rect");
@@ -23,16 +25,34 @@ sound?.addEventListener("error", async () => {
 
 if (sound && heard) {
   const width = wave.viewBox.baseVal.width;
-  const follow = () => {
+  const fill = () => {
     if (sound.duration) heard.setAttribute("width", (sound.currentTime / sound.duration) * width);
-    if (!sound.paused) requestAnimationFrame(follow);
+    if (!sound.paused) requestAnimationFrame(fill);
   };
-  for (const event of ["play", "pause", "seeked", "ended"]) sound.addEventListener(event, follow);
+  for (const event of ["play", "pause", "seeked", "ended"]) sound.addEventListener(event, fill);
   wave.classList.add("live");
   wave.addEventListener("click", (event) => {
     const frame = wave.getBoundingClientRect();
     if (sound.duration) sound.currentTime = ((event.clientX - frame.left) / frame.width) * sound.duration;
-    follow();
+    fill();
+  });
+}
+
+const timed = document.querySelector(".timed");
+if (sound && timed) {
+  const lines = [...timed.children].map((element) => ({
+    start: Number(element.dataset.at),
+    end: Number(element.dataset.end),
+    element,
+    syllables: [...element.children].map((each) => ({ start: Number(each.dataset.at), element: each })),
+  }));
+  follow(sound, lines);
+  timed.classList.add("live");
+  timed.addEventListener("click", (event) => {
+    const line = event.target.closest("li");
+    if (!line) return;
+    sound.currentTime = Number(line.dataset.at) / 1000;
+    sound.play().catch(() => {});
   });
 }
 

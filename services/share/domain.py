@@ -59,6 +59,25 @@ class Share:
             raise revoked(self.share_code)
 
 
+@dataclass(frozen=True)
+class Syllable:
+    """One sung syllable, its times in milliseconds from the start of the song."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sung line, its times in milliseconds from the start of the song."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    syllables: tuple[Syllable, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """One version of a track, as far as a listener sees it."""
@@ -72,6 +91,7 @@ class Variant:
     peaks: tuple[int, ...]
     chords: tuple[str, ...]
     recommended: bool
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from cadenza.share.v1 import share_service_pb2 as pb
 from cadenza.share.v1 import share_service_pb2_grpc as pb_grpc
 from services.kit.rpc.call import ServicerContext, current_call
 from services.kit.rpc.identity import current_user
-from services.share.domain import Share, Shown, State, link
+from services.share.domain import Line, Share, Shown, State, link
 from services.share.usecases import Shares
 
 # The gateway says with which HTTP method it was asked; a HEAD is nobody listening.
@@ -77,8 +77,16 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             link_url=link(self._public_url, shown.share.share_code),
             chords=variant.chords,
             create_time=_time(shown.share.create_time),
+            lines=[_line(line) for line in variant.lines],
             provider=shown.provider,
         )
+
+
+def _line(line: Line) -> pb.SharedLine:
+    syllables = [
+        pb.SharedSyllable(text=each.text, start_ms=each.start_ms, end_ms=each.end_ms) for each in line.syllables
+    ]
+    return pb.SharedLine(text=line.text, start_ms=line.start_ms, end_ms=line.end_ms, syllables=syllables)
 
 
 def _time(moment: datetime | None) -> Timestamp | None:

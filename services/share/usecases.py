@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from cadenza.composer.v1.sung_line_pb2 import SungLine
 from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, Track
 from services.kit.clock import Clock
 from services.kit.crash import Act
@@ -11,7 +12,7 @@ from services.kit.errors import ParamInvalid, RemoteError
 from services.kit.ids import is_id, new_id
 from services.kit.rpc.errors import calling
 from services.share import domain, storage
-from services.share.domain import Share, ShareNotAllowed, ShareNotFound, Shown, Variant
+from services.share.domain import Line, Share, ShareNotAllowed, ShareNotFound, Shown, Syllable, Variant
 
 if TYPE_CHECKING:
     # The name exists for the type checker only.
@@ -134,10 +135,20 @@ def _variant(track: Track) -> Variant | None:
             peaks=tuple(each.peaks),
             chords=tuple(each.chords),
             recommended=each.recommended,
+            lines=tuple(_line(line) for line in each.lines),
         )
         for each in track.variants
     ]
     return domain.pick(variants, track.chosen_variant_id)
+
+
+def _line(line: SungLine) -> Line:
+    return Line(
+        line.text,
+        line.start_ms,
+        line.end_ms,
+        tuple(Syllable(each.text, each.start_ms, each.end_ms) for each in line.syllables),
+    )
 
 
 def _unknown(share_code: str) -> ShareNotFound:

@@ -1,10 +1,11 @@
 """Words in the studio: a song without any recording, and lines that follow the voice."""
 
 import json
+import re
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.browsing import STEP_MS, Open, overflow
+from tests.e2e.browsing import PHONE, STEP_MS, Open, overflow
 
 SONG_MS = 240_000
 WORDS = "[verse]\n海边的夏天风很大\n你来看我写的<b>名字</b>\n[chorus]\n请你记得今晚的月光"
@@ -43,3 +44,12 @@ async def test_words_alone_become_a_song_to_sing_along(open_page: Open) -> None:
     for width in (360, 1200):
         await page.set_viewport_size({"width": width, "height": 900})
         assert await overflow(page) == 0
+
+    await page.click("#share")
+    await expect(page.locator("#share-link")).to_have_value(re.compile("/s/"))
+    friend: Page = await open_page(await page.input_value("#share-link"), **PHONE)
+    shared = friend.locator(".timed li")
+    assert await shared.count() >= 3
+    await shared.nth(1).click()
+    await expect(shared.nth(1)).to_have_attribute("aria-current", "true")
+    assert await overflow(friend) == 0

@@ -140,6 +140,22 @@ async def test_share_page_escapes_every_text(http: TestClient[Any, Any], shares:
         assert "elsewhere.test" not in html
 
 
+async def test_sung_lines_are_shown_with_their_times(http: TestClient[Any, Any], shares: Shares) -> None:
+    """Lines that are sung stand instead of the bare words, each syllable with its time; the page stays small."""
+    for number in range(60):
+        syllables = [
+            pb.SharedSyllable(text=each, start_ms=1000 * number + at) for at, each in enumerate("海边的夏天风很大呀")
+        ]
+        line = pb.SharedLine(text="海边", start_ms=1000 * number, end_ms=1000 * number + 900, syllables=syllables)
+        shares.track.lines.append(line)
+    shares.track.lines[1].syllables[0].text = NASTY
+    html = await _html(http, f"/s/{CODE}")
+    assert '<li data-at="0" data-end="900"><span data-at="0">海</span><span data-at="1">边</span>' in html
+    assert "<img src=x" not in html
+    assert "line one" not in html
+    assert len(html.encode()) < 30_000
+
+
 async def test_wechat_is_shown_the_mini_program(http: TestClient[Any, Any]) -> None:
     """Inside WeChat the page guides to the mini-program with the share code, and nowhere else."""
     guide = f'data-mini-program-path="pages/share/index?code={CODE}"'

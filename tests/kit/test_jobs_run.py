@@ -132,7 +132,9 @@ async def test_reports_do_not_pile_up_and_end_with_the_run(tiny: TinyService) ->
         await asyncio.sleep(0.01)
     assert stuck.asked == 1
     writing = run._report_task
-    await asyncio.wait_for(run.close(), 10)
+    async with asyncio.timeout(10):
+        await run.close()
+    # Not a moment later: whoever closes a run goes on to take its connections away.
     assert writing is not None
     assert writing.done()
     run.stop(Stop.CANCELLED)

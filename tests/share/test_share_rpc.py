@@ -48,6 +48,21 @@ async def refusal(call: Any) -> RemoteError:
     return from_rpc(caught.value)
 
 
+async def test_sung_words_come_with_their_times(sharing: Sharing) -> None:
+    """A share of a sung variant has its lines and the time of every syllable, those of the variant that is heard."""
+    track = sharing.add_track()
+    made = await share(sharing, track.track_id)
+    assert list((await open_page(sharing, made.share_code)).lines) == []
+    for number, variant in enumerate(track.variants):
+        sung = variant.lines.add(text="la la", start_ms=1000 * number, end_ms=1000 * number + 900)
+        sung.syllables.add(text="la ", start_ms=1000 * number, end_ms=1000 * number + 400)
+    shown = await open_page(sharing, made.share_code)
+    heard = next(number for number, each in enumerate(track.variants) if each.recommended)
+    (line,) = shown.lines
+    assert (line.text, line.start_ms, line.end_ms) == ("la la", 1000 * heard, 1000 * heard + 900)
+    assert [(each.text, each.end_ms) for each in line.syllables] == [("la ", 1000 * heard + 400)]
+
+
 async def test_opened(sharing: Sharing) -> None:
     """Anybody with the code sees the track as it is now, its recommended variant until one is chosen."""
     track = sharing.add_track()

@@ -141,6 +141,19 @@ async def test_an_account_at_work_is_not_begun_by_another_lane() -> None:
     assert work.batches == [["first"], ["other"], ["second"]]
 
 
+async def test_holds_of_unknown_users_do_not_wait_for_each_other() -> None:
+    """Settlements of two holds whose users are not known here have a queue each."""
+    work = Gated()
+    batches = Batches(work, lanes=4)
+    calls = []
+    for hold_id in ("one", "other"):
+        calls.append(asyncio.create_task(batches.submit(close_write(Operation.SETTLE, f"s {hold_id}", hold_id))))
+        await asyncio.sleep(0.01)
+    assert work.batches == [["s one"], ["s other"]]
+    work.go_on.set()
+    await asyncio.gather(*calls)
+
+
 async def test_every_waiting_write_counts_once() -> None:
     """When all that waited has been performed, as many can wait again as at the beginning."""
     for _ in range(2):

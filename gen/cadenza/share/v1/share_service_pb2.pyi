@@ -137,6 +137,7 @@ class SharedTrack(_message.Message):
     CHORDS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
     """The code."""
     title: _builtins.str
@@ -171,6 +172,10 @@ class SharedTrack(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the share was made."""
 
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___SharedLine]:
+        """What is sung in the chosen sound, line by line, with the time of every syllable; empty where nobody sings."""
+
     def __init__(
         self,
         *,
@@ -188,14 +193,81 @@ class SharedTrack(_message.Message):
         chords: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         provider: _builtins.str = ...,
+        lines: _abc.Iterable[Global___SharedLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_url", b"audio_url", "chords", b"chords", "cover_url", b"cover_url", "create_time", b"create_time", "duration_ms", b"duration_ms", "key", b"key", "link_url", b"link_url", "lyrics", b"lyrics", "peaks", b"peaks", "provider", b"provider", "share_code", b"share_code", "style", b"style", "tempo_bpm", b"tempo_bpm", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_url", b"audio_url", "chords", b"chords", "cover_url", b"cover_url", "create_time", b"create_time", "duration_ms", b"duration_ms", "key", b"key", "lines", b"lines", "link_url", b"link_url", "lyrics", b"lyrics", "peaks", b"peaks", "provider", b"provider", "share_code", b"share_code", "style", b"style", "tempo_bpm", b"tempo_bpm", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SharedTrack: _TypeAlias = SharedTrack  # noqa: Y015
+
+@_typing.final
+class SharedLine(_message.Message):
+    """One line of the words as it is sung."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    START_MS_FIELD_NUMBER: _builtins.int
+    END_MS_FIELD_NUMBER: _builtins.int
+    SYLLABLES_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The line as it was written."""
+    start_ms: _builtins.int
+    """Start in milliseconds from the start of the song."""
+    end_ms: _builtins.int
+    """End in milliseconds."""
+    @_builtins.property
+    def syllables(self) -> _containers.RepeatedCompositeFieldContainer[Global___SharedSyllable]:
+        """What is sung of it, in order."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        start_ms: _builtins.int = ...,
+        end_ms: _builtins.int = ...,
+        syllables: _abc.Iterable[Global___SharedSyllable] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_ms", b"end_ms", "start_ms", b"start_ms", "syllables", b"syllables", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedLine: _TypeAlias = SharedLine  # noqa: Y015
+
+@_typing.final
+class SharedSyllable(_message.Message):
+    """One syllable: a Chinese character or a part of a word."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    START_MS_FIELD_NUMBER: _builtins.int
+    END_MS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The syllable; a blank at its end ends a word."""
+    start_ms: _builtins.int
+    """Start of its vowel in milliseconds from the start of the song."""
+    end_ms: _builtins.int
+    """End in milliseconds."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        start_ms: _builtins.int = ...,
+        end_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_ms", b"end_ms", "start_ms", b"start_ms", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedSyllable: _TypeAlias = SharedSyllable  # noqa: Y015
 
 @_typing.final
 class CreateShareRequest(_message.Message):

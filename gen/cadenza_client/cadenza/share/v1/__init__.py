@@ -16,6 +16,8 @@ __all__ = (
     "ShareServiceStub",
     "ShareState",
     "ShareType",
+    "SharedLine",
+    "SharedSyllable",
     "SharedTrack",
 )
 
@@ -303,6 +305,61 @@ default_message_pool.register_message("cadenza.share.v1", "Share", Share)
 
 
 @dataclass(eq=False, repr=False)
+class SharedLine(betterproto2.Message):
+    """
+    One line of the words as it is sung.
+    """
+
+    text: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The line as it was written.
+    """
+
+    start_ms: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Start in milliseconds from the start of the song.
+    """
+
+    end_ms: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    End in milliseconds.
+    """
+
+    syllables: "list[SharedSyllable]" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What is sung of it, in order.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "SharedLine", SharedLine)
+
+
+@dataclass(eq=False, repr=False)
+class SharedSyllable(betterproto2.Message):
+    """
+    One syllable: a Chinese character or a part of a word.
+    """
+
+    text: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The syllable; a blank at its end ends a word.
+    """
+
+    start_ms: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Start of its vowel in milliseconds from the start of the song.
+    """
+
+    end_ms: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    End in milliseconds.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "SharedSyllable", SharedSyllable)
+
+
+@dataclass(eq=False, repr=False)
 class SharedTrack(betterproto2.Message):
     """
     What the page of a share shows.
@@ -378,6 +435,11 @@ class SharedTrack(betterproto2.Message):
     provider: "str" = betterproto2.field(14, betterproto2.TYPE_STRING)
     """
     Who made the music, for example `offline`.
+    """
+
+    lines: "list[SharedLine]" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What is sung in the chosen sound, line by line, with the time of every syllable; empty where nobody sings.
     """
 
 
