@@ -122,6 +122,22 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
         "录音音量过大而失真，请离麦克风远一些再录一次。",
         "The take is overdriven. Move away from the microphone and record again.",
     ),
+    "TAKE_TWO_VOICES": Sentence(
+        "听到不止一个声音，请关掉伴奏、一个人再哼一次。",
+        "More than one voice is heard. Turn off any music and hum again on your own.",
+    ),
+    "TAKE_FAR": Sentence(
+        "离麦克风太远，回声盖过了人声，请靠近到一臂之内再录一次。",
+        "The room is louder than the voice. Come within an arm's length of the microphone and record again.",
+    ),
+    "TAKE_TOO_SHORT": Sentence(
+        "录音太短，请至少哼两小节旋律再试一次。",
+        "The take is too short. Hum at least two bars of a melody and record again.",
+    ),
+    "TAKE_TOO_LONG": Sentence(
+        "录音太长，请截取三分钟以内的一段再上传。",
+        "The take is too long. Cut it to less than three minutes and upload it again.",
+    ),
     "GENERATE_BUSY": Sentence(
         "正在生成的作品过多，请等待其中一个完成后再试。",
         "Too many works are being made. Wait for one to finish and try again.",

@@ -166,8 +166,10 @@ async def test_the_take_arrives_whole(studio: Studio) -> None:
         ("speech", "TAKE_SPEECH", 30013),
         ("no_melody", "TAKE_NO_MELODY", 30014),
         ("clipped", "TAKE_CLIPPED", 30015),
-        ("too_short", "TAKE_NO_MELODY", 30014),
-        ("too_long", "UPLOAD_DURATION_INVALID", 30003),
+        ("two_voices", "TAKE_TWO_VOICES", 30016),
+        ("far", "TAKE_FAR", 30017),
+        ("too_short", "TAKE_TOO_SHORT", 30018),
+        ("too_long", "TAKE_TOO_LONG", 30019),
     ],
 )
 async def test_a_refused_take_costs_nothing(studio: Studio, code: str, reason: str, number: int) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 class TakeRefusedError(Exception):
     """Raised when a take, or words without one, cannot be composed upon.
 
-    `code` is one of silent, noise, no_melody, speech, clipped, too_short, too_long, or no_words for words without a
-    take; `measure` says what was found.
+    `code` is one of silent, noise, no_melody, speech, clipped, too_short, too_long, two_voices, far, or no_words for
+    words without a take; `measure` says what was found.
     """
 
     def __init__(self, code: str, measure: str) -> None:

@@ -40,9 +40,10 @@ _REASONS = {
     "speech": "TAKE_SPEECH",
     "no_melody": "TAKE_NO_MELODY",
     "clipped": "TAKE_CLIPPED",
-    # Media lets nothing under a second through, so here it means: too few notes to be a tune.
-    "too_short": "TAKE_NO_MELODY",
-    "too_long": "UPLOAD_DURATION_INVALID",
+    "two_voices": "TAKE_TWO_VOICES",
+    "far": "TAKE_FAR",
+    "too_short": "TAKE_TOO_SHORT",
+    "too_long": "TAKE_TOO_LONG",
     "no_words": "PARAM_INVALID",
 }
 

@@ -86,6 +86,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The take holds too few steady notes to be a melody."""
     REASON_TAKE_CLIPPED: _Reason.ValueType  # 30015
     """The take is overdriven."""
+    REASON_TAKE_TWO_VOICES: _Reason.ValueType  # 30016
+    """The take holds more than one voice or instrument at once."""
+    REASON_TAKE_FAR: _Reason.ValueType  # 30017
+    """The take was recorded from too far away: more room than voice."""
+    REASON_TAKE_TOO_SHORT: _Reason.ValueType  # 30018
+    """The take ends before a tune has begun."""
+    REASON_TAKE_TOO_LONG: _Reason.ValueType  # 30019
+    """The take is longer than can be listened to."""
     REASON_GENERATE_BUSY: _Reason.ValueType  # 40001
     """Too many jobs of this person or of the whole system are running."""
     REASON_GENERATE_PROVIDER_ERROR: _Reason.ValueType  # 40002
@@ -204,6 +212,14 @@ REASON_TAKE_NO_MELODY: Reason.ValueType  # 30014
 """The take holds too few steady notes to be a melody."""
 REASON_TAKE_CLIPPED: Reason.ValueType  # 30015
 """The take is overdriven."""
+REASON_TAKE_TWO_VOICES: Reason.ValueType  # 30016
+"""The take holds more than one voice or instrument at once."""
+REASON_TAKE_FAR: Reason.ValueType  # 30017
+"""The take was recorded from too far away: more room than voice."""
+REASON_TAKE_TOO_SHORT: Reason.ValueType  # 30018
+"""The take ends before a tune has begun."""
+REASON_TAKE_TOO_LONG: Reason.ValueType  # 30019
+"""The take is longer than can be listened to."""
 REASON_GENERATE_BUSY: Reason.ValueType  # 40001
 """Too many jobs of this person or of the whole system are running."""
 REASON_GENERATE_PROVIDER_ERROR: Reason.ValueType  # 40002

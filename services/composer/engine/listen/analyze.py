@@ -12,7 +12,7 @@ from services.composer.engine.listen.f0 import track_f0
 from services.composer.engine.listen.key import find_key, snap_notes
 from services.composer.engine.listen.notes import segment_notes
 from services.composer.engine.listen.segment import notes_within, pick_segment
-from services.composer.engine.listen.take import LONGEST_S, check_take, judge_take
+from services.composer.engine.listen.take import LONGEST_S, check_take, judge_length, judge_take
 from services.composer.engine.listen.tempo import find_tempo, quantise
 from services.composer.engine.music import ANALYSIS_RATE, Analysis, Segment
 
@@ -27,10 +27,11 @@ def admit_take(samples: NDArray[np.float32]) -> TakeCheck:
 
     Raises `TakeRefusedError` for any other.
     """
+    judge_length(len(samples) / ANALYSIS_RATE)
     readable = np.nan_to_num(samples[: int(LONGEST_S + 1) * ANALYSIS_RATE])
     f0_hz = track_f0(readable)
     check = replace(check_take(readable, f0_hz=f0_hz), duration_s=len(samples) / ANALYSIS_RATE)
-    judge_take(check, f0_hz, segment_notes(f0_hz, readable))
+    judge_take(check, f0_hz, segment_notes(f0_hz, readable), readable)
     return check
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from services.composer.engine.errors import TakeRefusedError
 from services.composer.engine.judge.loudness import integrated_lufs
 from services.composer.engine.listen.f0 import FRAMES_PER_S, HOP, track_f0
+from services.composer.engine.listen.scene import second_voice_share, tail_db
 from services.composer.engine.music import ANALYSIS_RATE, TakeCheck
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _LEAST_VOICED_S = 0.6
 _LEAST_PLATEAU_SHARE = 0.36
 _PLATEAU_HALF_FRAMES = 8
 _PLATEAU_SEMITONES = 0.75
+_LOUDEST_TAIL_DB = -19.0
+_MOST_BESIDE = 0.14
 _CLIPPED_SHARE = 0.4
 _FLAT_SHARE = 0.56
 _NEAR_PEAK = 0.84
@@ -63,12 +66,15 @@ def check_take(
     )
 
 
-def judge_take(check: TakeCheck, f0_hz: NDArray[np.float32], notes: Sequence[HeardNote]) -> None:
+def judge_take(
+    check: TakeCheck, f0_hz: NDArray[np.float32], notes: Sequence[HeardNote], samples: NDArray[np.float32]
+) -> None:
     """Pass a take that can be composed upon.
 
-    Raises `TakeRefusedError` with too_short, too_long, silent, noise, clipped, speech or no_melody; the plainest
-    cause is named first.
+    Raises `TakeRefusedError` with too_short, too_long, silent, noise, clipped, far, two_voices, speech or no_melody;
+    the plainest cause is named first.
     """
+    judge_length(check.duration_s)
     _judge_level(check)
     voiced_s = check.voiced_ratio * check.duration_s
     if check.voiced_ratio < _LEAST_VOICED or voiced_s < _LEAST_VOICED_S:
@@ -76,9 +82,15 @@ def judge_take(check: TakeCheck, f0_hz: NDArray[np.float32], notes: Sequence[Hea
     half_waves = 2.0 * float(f0_hz.sum()) / FRAMES_PER_S
     if check.clipped_runs > _CLIPPED_SHARE * half_waves:
         raise TakeRefusedError("clipped", f"{check.clipped_runs} of about {half_waves:.0f} half waves are flattened")
+    beside = second_voice_share(f0_hz, samples)
+    if beside > _MOST_BESIDE:
+        raise TakeRefusedError("two_voices", f"something else has a pitch in {beside:.0%} of the steady voice")
     plateaus = plateau_share(f0_hz)
     if plateaus < _LEAST_PLATEAU_SHARE:
         raise TakeRefusedError("speech", f"only {plateaus:.0%} of the voice holds a pitch")
+    tail = tail_db(notes, samples)
+    if tail > _LOUDEST_TAIL_DB:
+        raise TakeRefusedError("far", f"0.1 s after the voice its room is {tail:.0f} dB loud")
     pitches = {note.pitch for note in notes}
     if len(pitches) < 2:  # one pitch is no tune
         raise TakeRefusedError("no_melody", f"{len(notes)} notes of {len(pitches)} pitches")
@@ -104,12 +116,16 @@ def plateau_share(f0_hz: NDArray[np.float32]) -> float:
     return float(held[voiced].mean())
 
 
+def judge_length(seconds: float) -> None:
+    """Pass a take of a length that can be listened to; raises `TakeRefusedError` with too_short or too_long."""
+    if seconds < SHORTEST_S:
+        raise TakeRefusedError("too_short", f"{seconds:.2f} s, at least {SHORTEST_S:.0f} s needed")
+    if seconds > LONGEST_S:
+        raise TakeRefusedError("too_long", f"{seconds:.1f} s, at most {LONGEST_S:.0f} s read")
+
+
 def _judge_level(check: TakeCheck) -> None:
-    """Refuse what is too short, too long or silent."""
-    if check.duration_s < SHORTEST_S:
-        raise TakeRefusedError("too_short", f"{check.duration_s:.2f} s, at least {SHORTEST_S:.0f} s needed")
-    if check.duration_s > LONGEST_S:
-        raise TakeRefusedError("too_long", f"{check.duration_s:.1f} s, at most {LONGEST_S:.0f} s read")
+    """Refuse what is silent."""
     if check.peak < SILENT_PEAK or check.loudness_lufs < SILENT_LUFS:
         raise TakeRefusedError("silent", f"{check.loudness_lufs:.1f} LUFS")
 

@@ -178,6 +178,26 @@ class Reason(betterproto2.Enum):
     The take is overdriven.
     """
 
+    TAKE_TWO_VOICES = 30016
+    """
+    The take holds more than one voice or instrument at once.
+    """
+
+    TAKE_FAR = 30017
+    """
+    The take was recorded from too far away: more room than voice.
+    """
+
+    TAKE_TOO_SHORT = 30018
+    """
+    The take ends before a tune has begun.
+    """
+
+    TAKE_TOO_LONG = 30019
+    """
+    The take is longer than can be listened to.
+    """
+
     GENERATE_BUSY = 40001
     """
     Too many jobs of this person or of the whole system are running.
@@ -333,6 +353,10 @@ class Reason(betterproto2.Enum):
             30013: "REASON_TAKE_SPEECH",
             30014: "REASON_TAKE_NO_MELODY",
             30015: "REASON_TAKE_CLIPPED",
+            30016: "REASON_TAKE_TWO_VOICES",
+            30017: "REASON_TAKE_FAR",
+            30018: "REASON_TAKE_TOO_SHORT",
+            30019: "REASON_TAKE_TOO_LONG",
             40001: "REASON_GENERATE_BUSY",
             40002: "REASON_GENERATE_PROVIDER_ERROR",
             40003: "REASON_INSUFFICIENT_CREDITS",
@@ -394,6 +418,10 @@ class Reason(betterproto2.Enum):
             "REASON_TAKE_SPEECH": 30013,
             "REASON_TAKE_NO_MELODY": 30014,
             "REASON_TAKE_CLIPPED": 30015,
+            "REASON_TAKE_TWO_VOICES": 30016,
+            "REASON_TAKE_FAR": 30017,
+            "REASON_TAKE_TOO_SHORT": 30018,
+            "REASON_TAKE_TOO_LONG": 30019,
             "REASON_GENERATE_BUSY": 40001,
             "REASON_GENERATE_PROVIDER_ERROR": 40002,
             "REASON_INSUFFICIENT_CREDITS": 40003,
