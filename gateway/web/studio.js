@@ -8,7 +8,7 @@ import { silence } from "./player.js";
 import { Stages } from "./stages.js";
 import { loadLimits, Take } from "./take.js";
 import { keyName, say, whenLocaleChanges } from "./text.js";
-import { loadTracks, showTracks } from "./tracks.js";
+import { beginTracks, loadTracks, showTracks } from "./tracks.js";
 import { Tune } from "./tune.js";
 import { variantCard } from "./variants.js";
 import { Words } from "./words.js";
@@ -208,6 +208,7 @@ async function endedTrack(trackId, stop) {
 }
 
 function openSong() {
+  showRenaming(false);
   state.shownAt = performance.now();
   show("song");
   showSong();
@@ -277,6 +278,28 @@ async function share() {
     complain(error);
   }
   $("share").disabled = false;
+}
+
+async function rename(event) {
+  event.preventDefault();
+  try {
+    const { track } = await callPatiently("PATCH", `/api/v1/tracks/${state.track.track_id}`, { title: $("new-title").value });
+    state.track = track;
+    showSong();
+    showRenaming(false);
+    loadTracks().catch(() => {});
+    $("song-head").focus();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+function showRenaming(open) {
+  $("renaming").hidden = !open;
+  $("rename").hidden = open;
+  if (!open) return;
+  $("new-title").value = state.track.title;
+  $("new-title").focus();
 }
 
 // ---- what did not become a song
@@ -355,6 +378,9 @@ $("wish").addEventListener("submit", make);
 $("lyrics").addEventListener("input", showPrice);
 $("cancel").addEventListener("click", cancel);
 $("share").addEventListener("click", share);
+$("rename").addEventListener("click", () => showRenaming(true));
+$("renaming").addEventListener("submit", rename);
+$("renaming").addEventListener("keydown", (event) => event.key === "Escape" && showRenaming(false));
 $("share-copy").addEventListener("click", () => copyText($("share-link").value, $("share-copy")));
 $("failed-again").addEventListener("click", tryAgain);
 $("failed-new").addEventListener("click", startAnew);
@@ -363,6 +389,7 @@ $("more").addEventListener("click", () => loadTracks({ more: true }).catch(compl
 addEventListener("hashchange", route);
 document.addEventListener("visibilitychange", () => refreshSong().catch(() => {}));
 
+beginTracks({ complain, announce, gone: (id) => id === state.track?.track_id && startAnew() });
 if (!location.hash && remembered(RUNNING)) go({ track: remembered(RUNNING) });
 state.facts = loadFacts();
 state.facts.catch(complain);

@@ -14,6 +14,8 @@ from services.kit.db.engine import Database
 from services.kit.ids import new_id
 
 AT = datetime(2026, 11, 5, 8, 30, tzinfo=UTC)
+# Whatever was put away before that is gone for good.
+LATER = AT + timedelta(days=31)
 
 
 def new_track(user_id: str = "", **changes: Any) -> Track:
@@ -101,7 +103,7 @@ async def test_a_track_put_away_is_not_found(db: Database) -> None:
         await storage.change(tx, track.track_id, AT, delete_time=AT)
         assert await storage.find(tx, track.track_id) is None
         assert await storage.page(tx, track.user_id, before="", size=10) == []
-        assert not await storage.asset_in_use(tx, track.asset_id)
+        assert not await storage.asset_in_use(tx, track.asset_id, trashed_since=LATER)
         found = await storage.find_by_request(tx, track.user_id, "r1")
     assert found is not None
     assert found.track_id == track.track_id
@@ -192,10 +194,10 @@ async def test_which_assets_are_in_the_making(db: Database) -> None:
     track = new_track()
     await stored(db, track)
     async with db.transaction() as tx:
-        assert await storage.asset_in_use(tx, track.asset_id)
-        assert not await storage.asset_in_use(tx, new_id())
+        assert await storage.asset_in_use(tx, track.asset_id, trashed_since=LATER)
+        assert not await storage.asset_in_use(tx, new_id(), trashed_since=LATER)
         await storage.settle_state(tx, track.job_id, TrackState.READY, AT)
-        assert not await storage.asset_in_use(tx, track.asset_id)
+        assert not await storage.asset_in_use(tx, track.asset_id, trashed_since=LATER)
 
 
 async def test_what_a_track_plays_and_shows_is_in_use(db: Database) -> None:
@@ -207,9 +209,9 @@ async def test_what_a_track_plays_and_shows_is_in_use(db: Database) -> None:
     async with db.transaction() as tx:
         await storage.add_variants(tx, [variant])
         await storage.change(tx, track.track_id, AT, cover_asset_id=cover)
-        assert [await storage.asset_in_use(tx, each) for each in used] == [True] * 3
+        assert [await storage.asset_in_use(tx, each, trashed_since=LATER) for each in used] == [True] * 3
         await storage.change(tx, track.track_id, AT, delete_time=AT)
-        assert [await storage.asset_in_use(tx, each) for each in used] == [False] * 3
+        assert [await storage.asset_in_use(tx, each, trashed_since=LATER) for each in used] == [False] * 3
 
 
 async def test_removing_takes_the_variants_along(db: Database) -> None:

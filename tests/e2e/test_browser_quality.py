@@ -1,7 +1,5 @@
 """The pages measured: accessibility by axe-core, weight, first paint, and how still they stand while they load."""
 
-import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from services.mesh.up import RunningMesh
 from tests.e2e import npm
-from tests.e2e.browsing import Open
+from tests.e2e.browsing import Open, enter
 from tests.e2e.people import Person, Song
 
 # What WCAG 2.2 asks at levels A and AA, and nothing beyond it.
@@ -44,12 +42,6 @@ async def faults(page: Page, axe: str) -> list[str]:
         f"{each['impact']} {each['id']}: {' | '.join(str(node['target']) for node in each['nodes'][:4])}"
         for each in found["violations"]
     ]
-
-
-async def enter(page: Page, person: Person) -> None:
-    """Let the page be that person's browser."""
-    session = json.dumps({"token": person.token, "until": (time.time() + 3600) * 1000})
-    await page.evaluate("kept => localStorage.setItem('cadenza.session', kept)", session)
 
 
 @pytest.mark.parametrize("settings", LIGHT_AND_DARK, ids=["wide", "phone"])

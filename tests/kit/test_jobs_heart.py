@@ -164,3 +164,17 @@ async def test_a_beat_that_finds_another_holder_stops_the_run(tiny: TinyService)
     assert await tiny.runner()._acquire(job.job_id) is not None
     await asyncio.wait_for(beat(run, tiny.queue, tiny.db, RHYTHM), 10)
     assert (run.lost, run.stop_reason) == (True, Stop.LOST)
+
+
+async def test_a_beat_finds_a_cancellation_that_nobody_told(tiny: TinyService) -> None:
+    """When no ring came through, the next beat reads from the row that the owner has cancelled, and stops the run."""
+    await tiny.submit()
+    job = await tiny.runner().take(tiny.queue_name)
+    assert job is not None
+    run = JobRun(job, tiny.queue, tiny.db, on_end)
+    async with tiny.db.transaction() as tx:
+        await tiny.queue.cancel(tx, job.job_id)
+    beating = asyncio.create_task(beat(run, tiny.queue, tiny.db, RHYTHM))
+    await until(lambda: asyncio.sleep(0, run.cancelled()))
+    beating.cancel()
+    assert run.stop_reason is Stop.CANCELLED

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +14,8 @@ from services.kit.jobs.states import State
 DEFAULT_DURATION_S = 75
 SHORTEST_DURATION_S = 30
 LONGEST_DURATION_S = 180
+TRASH_KEPT = timedelta(days=30)
+"""How long a track that was put away can be taken back."""
 
 # What a browser would take for markup; `<3` and `a < b` are words.
 _TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")

@@ -63,7 +63,11 @@ class TrackRpc(TrackServiceServicer):
     async def ListTracks(self, request: pb.ListTracksRequest, context: Any) -> pb.ListTracksResponse:
         """Return a page of the caller's tracks."""
         found, token = await self._tracks.page(
-            current_user().user_id, page_size=request.page_size, page_token=request.page_token
+            current_user().user_id,
+            page_size=request.page_size,
+            page_token=request.page_token,
+            words=request.query,
+            trashed=request.trashed,
         )
         addresses = await self._addresses.of(found)
         messages = [track_message(each, addresses, whole=False) for each in found]
@@ -83,6 +87,11 @@ class TrackRpc(TrackServiceServicer):
         """Put a track away."""
         await self._tracks.delete(current_user().user_id, request.track_id)
         return pb.DeleteTrackResponse()
+
+    async def RestoreTrack(self, request: pb.RestoreTrackRequest, context: Any) -> pb.RestoreTrackResponse:
+        """Take a track back."""
+        track = await self._tracks.restore(current_user().user_id, request.track_id.lower())
+        return pb.RestoreTrackResponse(track=await self._message(track))
 
     async def ChooseVariant(self, request: pb.ChooseVariantRequest, context: Any) -> pb.ChooseVariantResponse:
         """Make a variant the track's own sound."""

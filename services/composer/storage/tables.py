@@ -60,6 +60,7 @@ tracks = Table(
     CheckConstraint("char_length(title) BETWEEN 1 AND 128", name="title"),
     CheckConstraint("char_length(lyrics) <= 10000", name="lyrics"),
     Index("ix_tracks_user_id_track_id", "user_id", "track_id", postgresql_where=text("delete_time IS NULL")),
+    Index("ix_tracks_trash", "user_id", "track_id", postgresql_where=text("delete_time IS NOT NULL")),
     Index("ix_tracks_asset_id", "asset_id", postgresql_where=text("delete_time IS NULL")),
     Index(
         "uq_tracks_user_id_request_id", "user_id", "request_id", unique=True, postgresql_where=text("request_id <> ''")

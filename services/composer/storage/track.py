@@ -60,12 +60,15 @@ async def find(tx: AsyncConnection, track_id: str, *, user_id: str = "", lock: s
     return None if row is None else (await with_variants(tx, [_track(row)]))[0]
 
 
-async def was_put_away(tx: AsyncConnection, track_id: str, user_id: str) -> bool:
-    """Say whether this user has put such a track away."""
-    query = select(tracks.c.track_id).where(
+async def put_away(tx: AsyncConnection, track_id: str, user_id: str, *, since: datetime | None = None) -> Track | None:
+    """Return the user's track that was put away, at that time or later if one is given; without variants, or None."""
+    query = select(tracks).where(
         tracks.c.track_id == track_id, tracks.c.user_id == user_id, tracks.c.delete_time.is_not(None)
     )
-    return (await tx.execute(query)).first() is not None
+    if since is not None:
+        query = query.where(tracks.c.delete_time >= since)
+    row = (await tx.execute(query)).mappings().first()
+    return None if row is None else _track(row)
 
 
 async def find_by_request(tx: AsyncConnection, user_id: str, request_id: str) -> Track | None:
@@ -75,9 +78,20 @@ async def find_by_request(tx: AsyncConnection, user_id: str, request_id: str) ->
     return None if row is None else (await with_variants(tx, [_track(row)]))[0]
 
 
-async def page(tx: AsyncConnection, user_id: str, *, before: str, size: int) -> list[Track]:
-    """Return up to *size* of the user's living tracks below the id *before* (empty for the newest), newest first."""
-    query = select(tracks).where(tracks.c.user_id == user_id, tracks.c.delete_time.is_(None))
+async def page(
+    tx: AsyncConnection, user_id: str, *, before: str, size: int, words: str = "", trashed_since: datetime | None = None
+) -> list[Track]:
+    """Return up to *size* of the user's tracks below the id *before* (empty for the newest), newest first.
+
+    They are the living ones, or with *trashed_since* those put away from then on; with *words* those whose title or
+    lyrics hold every one of them, in any case.
+    """
+    away = tracks.c.delete_time.is_(None) if trashed_since is None else tracks.c.delete_time >= trashed_since
+    query = select(tracks).where(tracks.c.user_id == user_id, away)
+    for word in words.split():
+        query = query.where(
+            or_(*(column.icontains(word, autoescape=True) for column in (tracks.c.title, tracks.c.lyrics)))
+        )
     if before:
         query = query.where(tracks.c.track_id < before)
     query = query.order_by(tracks.c.track_id.desc()).limit(size)
@@ -127,8 +141,11 @@ async def find_recipe(tx: AsyncConnection, track_id: str) -> Recipe | None:
     return None if row is None else Recipe(**row)
 
 
-async def asset_in_use(tx: AsyncConnection, asset_id: str) -> bool:
-    """Say whether a living track in the making reads the asset, or any living track plays, shows or exports it."""
+async def asset_in_use(tx: AsyncConnection, asset_id: str, *, trashed_since: datetime) -> bool:
+    """Say whether a living track in the making reads the asset, or any track plays, shows or exports it.
+
+    A track that was put away from *trashed_since* on can be taken back, so it still plays.
+    """
     sounding = select(variants.c.track_id).where(
         or_(variants.c.asset_id == asset_id, variants.c.midi_asset_id == asset_id)
     )
@@ -136,10 +153,14 @@ async def asset_in_use(tx: AsyncConnection, asset_id: str) -> bool:
         or_(exports.c.wav_asset_id == asset_id, exports.c.stems_asset_id == asset_id)
     )
     query = select(tracks.c.track_id).where(
-        tracks.c.delete_time.is_(None),
+        or_(tracks.c.delete_time.is_(None), tracks.c.delete_time >= trashed_since),
         or_(
             tracks.c.track_id.in_(exported),
-            and_(tracks.c.asset_id == asset_id, tracks.c.state == TrackState.GENERATING.value),
+            and_(
+                tracks.c.asset_id == asset_id,
+                tracks.c.state == TrackState.GENERATING.value,
+                tracks.c.delete_time.is_(None),
+            ),
             tracks.c.cover_asset_id == asset_id,
             tracks.c.track_id.in_(sounding),
         ),

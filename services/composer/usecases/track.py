@@ -16,8 +16,8 @@ from services.composer.domain.errors import (
 )
 from services.composer.domain.export import EXPORT
 from services.composer.domain.lyrics import LYRICS
-from services.composer.domain.track import Recipe, Track, TrackState, Wishes, clean_line, clean_text
-from services.composer.storage import lyrics
+from services.composer.domain.track import TRASH_KEPT, Recipe, Track, TrackState, Wishes, clean_line, clean_text
+from services.composer.storage import lyrics, subject
 from services.composer.storage import track as storage
 from services.kit.crash import Act
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
@@ -30,6 +30,7 @@ from services.kit.rpc.errors import calling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -234,12 +235,18 @@ class Tracks:
             raise SourceNotUsable("the tune of this track was not kept", track_id=track_id, state=track.state.value)
         return track, recipe
 
-    async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[Sequence[Track], str]:
-        """Return one page of the user's tracks, newest first, and the token of the next page or an empty one."""
+    async def page(
+        self, user_id: str, *, page_size: int, page_token: str, words: str = "", trashed: bool = False
+    ) -> tuple[Sequence[Track], str]:
+        """Return one page of the user's tracks, newest first, and the token of the next page or an empty one.
+
+        With *words* only those whose title or lyrics hold them all; with *trashed* those that can be taken back.
+        """
         before = _id_of(page_token)
         size = clamp_page_size(page_size)
         async with self._db.transaction() as tx:
-            found = await storage.page(tx, user_id, before=before, size=size + 1)
+            since = self._trash_begins() if trashed else None
+            found = await storage.page(tx, user_id, before=before, size=size + 1, words=words, trashed_since=since)
         token = encode_token(found[size - 1].track_id) if len(found) > size else ""
         return found[:size], token
 
@@ -274,7 +281,7 @@ class Tracks:
         async with self._db.transaction(Act.TRACK_DELETE) as tx:
             track = await storage.find(tx, track_id, user_id=user_id)
             if track is None:
-                if await storage.was_put_away(tx, track_id, user_id):
+                if await storage.put_away(tx, track_id, user_id) is not None:
                     return
                 raise TrackNotFound("no such track", kind="track", id=track_id)
             # The job's row before the track's: the transaction that ends the job takes them in this order too.
@@ -286,10 +293,32 @@ class Tracks:
             await self._queue.push(job)
         self._charge.kick()
 
+    async def restore(self, user_id: str, track_id: str) -> Track:
+        """Return the track that is there again; a living one stays as it is.
+
+        Raises TrackNotFound when the user never had such a track or put it away too long ago.
+        """
+        async with self._db.transaction(Act.TRACK_DELETE) as tx:
+            track = await storage.find(tx, track_id, user_id=user_id)
+            if track is not None:
+                return track
+            gone = await storage.put_away(tx, track_id, user_id, since=self._trash_begins())
+            if gone is None:
+                raise TrackNotFound("no such track", kind="track", id=track_id)
+            # Its job may have ended meanwhile, which the row of a track that is put away does not follow.
+            job = await self._queue.rows.lock(tx, gone.job_id)
+            now = self._clock()
+            await storage.change(tx, track_id, now, delete_time=None)
+            await subject.settle_state(tx, job, now)
+            return _found(await storage.find(tx, track_id), track_id)
+
     async def asset_in_use(self, asset_id: str) -> bool:
-        """Say whether a song in the making reads the asset or a living track plays or shows it."""
+        """Say whether a song in the making reads the asset, or a track that is not gone for good plays or shows it."""
         async with self._db.transaction() as tx:
-            return await storage.asset_in_use(tx, asset_id)
+            return await storage.asset_in_use(tx, asset_id, trashed_since=self._trash_begins())
+
+    def _trash_begins(self) -> datetime:
+        return self._clock() - TRASH_KEPT
 
 
 def _tune(wishes: Wishes) -> dict[str, Any]:

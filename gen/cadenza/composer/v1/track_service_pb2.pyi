@@ -653,19 +653,27 @@ class ListTracksRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    TRASHED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most tracks to return; 0 means 20, values above 100 mean 100."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
+    query: _builtins.str
+    """Words that title or lyrics must hold, in any case; a Chinese fragment is enough. Empty for all."""
+    trashed: _builtins.bool
+    """True for the tracks that were put away and can still be taken back, instead of the others."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        query: _builtins.str = ...,
+        trashed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "query", b"query", "trashed", b"trashed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -759,6 +767,52 @@ class UpdateTrackResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateTrackResponse: _TypeAlias = UpdateTrackResponse  # noqa: Y015
+
+@_typing.final
+class RestoreTrackRequest(_message.Message):
+    """Asks to take a track back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_ID_FIELD_NUMBER: _builtins.int
+    track_id: _builtins.str
+    """The track."""
+    def __init__(
+        self,
+        *,
+        track_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["track_id", b"track_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreTrackRequest: _TypeAlias = RestoreTrackRequest  # noqa: Y015
+
+@_typing.final
+class RestoreTrackResponse(_message.Message):
+    """Answers with the track that is there again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def track(self) -> Global___Track:
+        """The track."""
+
+    def __init__(
+        self,
+        *,
+        track: Global___Track | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["track", b"track"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["track", b"track"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreTrackResponse: _TypeAlias = RestoreTrackResponse  # noqa: Y015
 
 @_typing.final
 class DeleteTrackRequest(_message.Message):

@@ -65,6 +65,11 @@ class TrackServiceStub:
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.DeleteTrackRequest.SerializeToString,
                 response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.DeleteTrackResponse.FromString,
                 _registered_method=True)
+        self.RestoreTrack = channel.unary_unary(
+                '/cadenza.composer.v1.TrackService/RestoreTrack',
+                request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackRequest.SerializeToString,
+                response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackResponse.FromString,
+                _registered_method=True)
         self.ChooseVariant = channel.unary_unary(
                 '/cadenza.composer.v1.TrackService/ChooseVariant',
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ChooseVariantRequest.SerializeToString,
@@ -131,6 +136,13 @@ class TrackServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RestoreTrack(self, request, context):
+        """Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ChooseVariant(self, request, context):
         """Makes one variant the track's own sound.
         """
@@ -184,6 +196,11 @@ def add_TrackServiceServicer_to_server(servicer, server):
                     servicer.DeleteTrack,
                     request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.DeleteTrackRequest.FromString,
                     response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.DeleteTrackResponse.SerializeToString,
+            ),
+            'RestoreTrack': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreTrack,
+                    request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackRequest.FromString,
+                    response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackResponse.SerializeToString,
             ),
             'ChooseVariant': grpc.unary_unary_rpc_method_handler(
                     servicer.ChooseVariant,
@@ -364,6 +381,33 @@ class TrackService:
             '/cadenza.composer.v1.TrackService/DeleteTrack',
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.DeleteTrackRequest.SerializeToString,
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.DeleteTrackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreTrack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.composer.v1.TrackService/RestoreTrack',
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackRequest.SerializeToString,
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackResponse.FromString,
             options,
             channel_credentials,
             insecure,

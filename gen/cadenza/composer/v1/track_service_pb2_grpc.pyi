@@ -50,6 +50,8 @@ class TrackServiceStub:
     """Renames a track; an absent field stays as it is."""
     DeleteTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.DeleteTrackRequest, _track_service_pb2.DeleteTrackResponse]
     """Puts a track away; its shares stop working. A job that still runs is cancelled. Repeats are answered alike."""
+    RestoreTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.RestoreTrackRequest, _track_service_pb2.RestoreTrackResponse]
+    """Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike."""
     ChooseVariant: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.ChooseVariantRequest, _track_service_pb2.ChooseVariantResponse]
     """Makes one variant the track's own sound."""
     ResolveTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTrackRequest, _track_service_pb2.ResolveTrackResponse]
@@ -79,6 +81,8 @@ class TrackServiceAsyncStub(TrackServiceStub):
     """Renames a track; an absent field stays as it is."""
     DeleteTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.DeleteTrackRequest, _track_service_pb2.DeleteTrackResponse]  # type: ignore[assignment]
     """Puts a track away; its shares stop working. A job that still runs is cancelled. Repeats are answered alike."""
+    RestoreTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.RestoreTrackRequest, _track_service_pb2.RestoreTrackResponse]  # type: ignore[assignment]
+    """Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike."""
     ChooseVariant: _aio.UnaryUnaryMultiCallable[_track_service_pb2.ChooseVariantRequest, _track_service_pb2.ChooseVariantResponse]  # type: ignore[assignment]
     """Makes one variant the track's own sound."""
     ResolveTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTrackRequest, _track_service_pb2.ResolveTrackResponse]  # type: ignore[assignment]
@@ -141,6 +145,14 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.DeleteTrackResponse, _abc.Awaitable[_track_service_pb2.DeleteTrackResponse]]:
         """Puts a track away; its shares stop working. A job that still runs is cancelled. Repeats are answered alike."""
+
+    @_abc_1.abstractmethod
+    def RestoreTrack(
+        self,
+        request: _track_service_pb2.RestoreTrackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_track_service_pb2.RestoreTrackResponse, _abc.Awaitable[_track_service_pb2.RestoreTrackResponse]]:
+        """Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike."""
 
     @_abc_1.abstractmethod
     def ChooseVariant(

@@ -79,6 +79,8 @@ __all__ = (
     "RequeueJobResponse",
     "ResolveTrackRequest",
     "ResolveTrackResponse",
+    "RestoreTrackRequest",
+    "RestoreTrackResponse",
     "RotateWebhookSecretRequest",
     "RotateWebhookSecretResponse",
     "SungLine",
@@ -1763,6 +1765,16 @@ class ListTracksRequest(betterproto2.Message):
     `next_page_token` of the page before; empty for the first page.
     """
 
+    query: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Words that title or lyrics must hold, in any case; a Chinese fragment is enough. Empty for all.
+    """
+
+    trashed: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    True for the tracks that were put away and can still be taken back, instead of the others.
+    """
+
 
 default_message_pool.register_message("cadenza.composer.v1", "ListTracksRequest", ListTracksRequest)
 
@@ -2156,6 +2168,36 @@ class ResolveTrackResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("cadenza.composer.v1", "ResolveTrackResponse", ResolveTrackResponse)
+
+
+@dataclass(eq=False, repr=False)
+class RestoreTrackRequest(betterproto2.Message):
+    """
+    Asks to take a track back.
+    """
+
+    track_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The track.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "RestoreTrackRequest", RestoreTrackRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RestoreTrackResponse(betterproto2.Message):
+    """
+    Answers with the track that is there again.
+    """
+
+    track: "Track | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The track.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "RestoreTrackResponse", RestoreTrackResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -3352,6 +3394,27 @@ class TrackServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.composer.v1.TrackService/DeleteTrack",
             message,
             DeleteTrackResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def restore_track(
+        self,
+        message: "RestoreTrackRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "RestoreTrackResponse":
+        """
+        Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.composer.v1.TrackService/RestoreTrack",
+            message,
+            RestoreTrackResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
