@@ -30,6 +30,7 @@ _JOBS = tuple(
         "run",
         "runner",
         "stop",
+        "verdict",
         "lease",
         "order",
         "heart",
