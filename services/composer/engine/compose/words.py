@@ -177,7 +177,7 @@ def _sung(
     blocks: list[Block], frame: Frame, singing: Singing, *, tight: bool, tone_weight: float
 ) -> list[tuple[Sung, ...]]:
     """Return what is sung in each passage of the form, in beats of the song; nothing where nobody sings."""
-    grid = line_grid(_PER_BAR, tight=tight, rng=frame.rng("words/rhythm"))
+    grids = {kind: line_grid(_PER_BAR, tight=tight, rng=frame.rng(f"words/rhythm/{kind}")) for kind in ENERGY}
     scale = pentatonic(frame.key) if frame.style.name == "guofeng" else diatonic(frame.key)
     memories: dict[str, Memory] = {}
     known: dict[tuple[str, tuple[Verse, ...]], tuple[Sung, ...]] = {}
@@ -193,7 +193,7 @@ def _sung(
         if name not in known:
             chords = [replace(c, beat=c.beat - start) for c in frame.chords if c.beat + c.beats > start]
             low, high, centre = _reach(block.kind, singing)
-            manner = Manner(grid, Range(low, high, centre, frame.key.tonic, scale), tone_weight)
+            manner = Manner(grids[block.kind], Range(low, high, centre, frame.key.tonic, scale), tone_weight)
             memory = memories.setdefault(block.kind, Memory())
             rng = frame.rng(f"words/{block.kind}")
             known[name] = set_section(block.verses, chords, manner, memory, rng=rng, closed=closed)

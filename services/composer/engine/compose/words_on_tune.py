@@ -63,8 +63,8 @@ def compose_with_words(
     pitches = [note.pitch for note in tune.notes]
     stated = sing(tune, frame, low=min(pitches) - 2, high=max(pitches) + 4)
     lines = tuple(line.written for section in words.sections for line in section.lines)
-    sung, rest = _sung(frame, shares, stated.lead, tune.pickup)
-    return sung_score(frame, sung, singing, title=brief.title, lines=lines, tune=Stated(stated.exact, rest))
+    sung, own = _sung(frame, shares, stated.lead, tune.pickup)
+    return sung_score(frame, sung, singing, title=brief.title, lines=lines, tune=own)
 
 
 def in_register(tune: Tune, singing: Singing) -> Tune:
@@ -104,7 +104,8 @@ def share_words(words: SungLyrics, tune: Tune, form: Form) -> tuple[list[list[li
         source = told
         if passage.name == "chorus" and refrains:
             source = refrains[min(turn, len(refrains) - 1)]
-            source.begin()
+            if source.done:
+                source.begin()
             turn += 1
         shares.append([source.take(tune.head(statement.bars).notes) for statement in passage.statements])
     return shares, told.done and all(each.done for each in refrains[:turn])
@@ -149,9 +150,10 @@ def _count(line: Sequence[Verse]) -> int:
 
 def _sung(
     frame: Frame, shares: Sequence[Sequence[list[Verse]]], lead: Sequence[Note], pickup: float
-) -> tuple[list[tuple[Sung, ...]], tuple[Note, ...]]:
-    """Return what is sung in each passage, each statement's lines on its notes, and the notes that nobody sings."""
+) -> tuple[list[tuple[Sung, ...]], Stated]:
+    """Return what is sung in each passage, each statement's lines on its notes, and the notes as they were and are."""
     found: list[tuple[Sung, ...]] = []
+    stated: list[Note] = []
     rest = list(lead)
     for passage, lines in zip(frame.form.passages, shares, strict=True):
         sung: list[Sung] = []
@@ -161,5 +163,6 @@ def _sung(
             notes = [note for note in rest if start <= note.beat < end]
             rest = [note for note in rest if not start <= note.beat < end]
             sung += fit_words(notes, verses) if notes else ()
+            stated += notes
         found.append(tuple(sung))
-    return found, tuple(rest)
+    return found, Stated(tuple(stated), tuple(rest))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from services.composer.engine.music import Chord
 
-TONE_WEIGHT = 5.0
+TONE_WEIGHT = 2.0
 """What a step against the tones costs; 0 lets the tune forget them."""
 
 _LEVEL_SHARE = 0.35
@@ -31,8 +31,9 @@ _ARCH_HEIGHT = 4.0
 _STRONG_FOREIGN = 1.6
 _WEAK_FOREIGN = 0.35
 _ENDING_FOREIGN = 3.0
-_MODEL = 0.9
-_CHANCE = 0.5
+_CHANCE = 0.6
+_APART = 0.4
+"""Share of its cost that a step has between two lines."""
 _STEPS = (0.45, 0.0, 0.0, 0.25, 0.3, 0.7, 1.6, 0.9, 2.0, 2.4, 2.8, 3.2, 2.2)
 """What a step of so many semitones costs; more than an octave costs more and more."""
 
@@ -55,6 +56,8 @@ class Slot:
     closes: bool
     model: int | None = None
     """The pitch that the line it answers has here; None for none."""
+    pull: float = 0.0
+    """What it costs to be a semitone away from the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +76,20 @@ def find_tune(
     chords: Sequence[Chord],
     reach: Range,
     *,
-    rng: np.random.Generator,
+    chance: NDArray[np.float64],
+    after: int | None = None,
     tone_weight: float = TONE_WEIGHT,
 ) -> tuple[int, ...]:
-    """Return one pitch for each slot: the cheapest tune. `tone_weight` 0 forgets the tones of the words."""
+    """Return one pitch for each slot: the cheapest tune, going on from the pitch `after` if there is one.
+
+    `chance` is what `draw_chance` drew. `tone_weight` 0 forgets the tones of the words.
+    """
     pitches = np.array([p for p in range(reach.low, reach.high + 1) if p % 12 in reach.scale])
-    chance = _chance(pitches, rng)
     cost = np.array([_place(slot, pitches, chords, reach) for slot in slots])
-    cost += chance[np.array([round(8 * slot.share) for slot in slots])]
+    cost += chance[np.array([round(8 * slot.share) for slot in slots])][:, pitches]
     moves = _moves(pitches)
+    if after is not None:
+        cost[0] += _APART * moves[np.abs(pitches - after).argmin()]
     total = cost[0].copy()
     back = np.zeros(cost.shape, dtype=np.int64)
     for row in range(1, len(slots)):
@@ -94,9 +102,9 @@ def find_tune(
     return tuple(int(pitches[place]) for place in reversed(path))
 
 
-def _chance(pitches: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return what the seed likes and dislikes at each of nine places of a line: it is what makes the tune its own."""
-    return _CHANCE * rng.standard_normal((9, len(pitches)))
+def draw_chance(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return what each pitch costs at each of nine places of a line by chance alone: it makes a tune its own."""
+    return np.asarray(_CHANCE * rng.standard_normal((9, 128)), dtype=np.float64)
 
 
 def _place(slot: Slot, pitches: NDArray[np.int64], chords: Sequence[Chord], reach: Range) -> NDArray[np.float64]:
@@ -111,7 +119,7 @@ def _place(slot: Slot, pitches: NDArray[np.int64], chords: Sequence[Chord], reac
     if slot.closes:
         cost += np.where(pitches % 12 == reach.tonic, 0.0, 3.0)
     if slot.model is not None:
-        cost += _MODEL * np.minimum(np.abs(pitches - slot.model), 2)
+        cost += slot.pull * np.minimum(np.abs(pitches - slot.model), 2)
     return np.asarray(cost, dtype=np.float64)
 
 
@@ -127,7 +135,7 @@ def _tied(
 ) -> NDArray[np.float64]:
     """Return what each step from one slot to the next costs."""
     if not after.tied:
-        return 0.4 * moves
+        return _APART * moves
     wanted = tone_direction(before.tone, after.tone)
     if not wanted:
         return moves

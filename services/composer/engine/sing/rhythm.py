@@ -18,6 +18,7 @@ MOST_A_LINE = 12
 """Syllables that fit into one line of music; a longer line of words is sung as several."""
 
 _STARTS = {0: 0.0, 1: 0.45, 2: 0.3, 3: 0.9, 4: 0.6}
+_CHANCE = 0.6
 _LAST_HELD = 3
 """Steps of the grid that the last syllable has at least, the breath after it among them."""
 _BREATH = 0.75
@@ -35,12 +36,16 @@ class Rhythm:
 
 @dataclass(frozen=True)
 class Grid:
-    """The steps of one line of music: how many, how long each is in beats, how many to the bar, which are liked."""
+    """The steps of one line of music: how many, how long each is in beats, how many to the bar.
+
+    `liking` is what each costs by chance, `ending` where a line of many syllables wants to begin its last one.
+    """
 
     steps: int
     step_beats: float
     per_bar: int
     liking: tuple[float, ...]
+    ending: int
 
     def strength(self, step: int) -> int:
         """Return 3 on a bar line, 2 in the middle of an even bar, 1 on a beat, 0 between."""
@@ -55,7 +60,9 @@ def line_grid(beats_per_bar: int, *, tight: bool, rng: np.random.Generator) -> G
     """Return the grid of a line: two bars of eighths, or one of sixteenths where the words are `tight`."""
     bars, step_beats = (1, 0.25) if tight else (BARS_A_LINE, 0.5)
     steps = round(bars * beats_per_bar / step_beats)
-    return Grid(steps, step_beats, round(beats_per_bar / step_beats), tuple(0.35 * rng.random(steps)))
+    per_bar = round(beats_per_bar / step_beats)
+    liking = tuple((_CHANCE * rng.random(steps)).tolist())
+    return Grid(steps, step_beats, per_bar, liking, steps - per_bar // 2 - 2 * int(rng.integers(2)))
 
 
 def in_lines(syllables: Sequence[SungSyllable], most: int = MOST_A_LINE) -> list[tuple[SungSyllable, ...]]:
@@ -129,7 +136,7 @@ def _gap(syllables: Sequence[SungSyllable], place: int, gap: int, ideal: float) 
 
 def _ending(step: int, grid: Grid, count: int) -> float:
     """Return what it costs that the last syllable begins on this step: it wants a strong place and time to ring."""
-    wish = grid.steps - grid.per_bar // 2 if count > grid.steps // 3 else grid.steps // 2
+    wish = grid.ending if count > grid.steps // 3 else grid.steps // 2
     return 0.15 * abs(step - wish) + (0.6, 0.3, 0.0, 0.0)[grid.strength(step)]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from services.composer.engine.music import Note, Sung
-from services.composer.engine.sing.melody import TONE_WEIGHT, Range, Slot, find_tune, model_at
+from services.composer.engine.sing.melody import TONE_WEIGHT, Range, Slot, draw_chance, find_tune, model_at
 from services.composer.engine.sing.rhythm import Grid, Rhythm, in_lines, line_rhythm
 from services.composer.engine.sing.sounds import chinese_spelling
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from services.composer.engine.sing.text import SungLine, SungSyllable
 
 _STRONG = 2
+_TOGETHER = 2
+"""Lines whose tunes are found together; the next ones answer them."""
+_VERSE_PULL, _LINE_PULL = 0.9, 0.4
+"""How closely a verse keeps to the tune of the verse before, and a line to that of the line that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,25 @@ def set_section(
     rhythms: list[Rhythm] = []
     for place, verse in enumerate(verses):
         rhythms.append(line_rhythm(verse.syllables, manner.grid, _model(memory.rhythms, rhythms, place)))
-    slots = _slots(verses, rhythms, manner, memory, closed=closed)
-    pitches = find_tune(slots, chords, manner.place, rng=rng, tone_weight=manner.tone_weight)
+    chance = draw_chance(rng)
+    slots = _slots(verses, rhythms, manner, closed=closed)
+    tunes: list[tuple[int, ...]] = []
+    for place in range(0, len(verses), _TOGETHER):
+        here = [_answering(slots[p], p, memory, manner, rhythms, tunes) for p in range(place, len(slots))[:_TOGETHER]]
+        after = tunes[-1][-1] if tunes else None
+        found = find_tune(
+            [slot for slotted in here for slot in slotted],
+            chords,
+            manner.place,
+            chance=chance,
+            after=after,
+            tone_weight=manner.tone_weight,
+        )
+        for slotted in here:
+            tunes.append(found[: len(slotted)])
+            found = found[len(slotted) :]
     sung: list[Sung] = []
-    found = iter(pitches)
-    for place, (verse, rhythm) in enumerate(zip(verses, rhythms, strict=True)):
-        line = [next(found) for _ in verse.syllables]
+    for place, (verse, rhythm, line) in enumerate(zip(verses, rhythms, tunes, strict=True)):
         start = place * manner.line_beats
         memory.rhythms.setdefault(place, rhythm)
         memory.tunes.setdefault(place, dict(zip(rhythm.beats, line, strict=True)))
@@ -135,15 +152,13 @@ def _model(before: dict[int, Rhythm], here: Sequence[Rhythm], place: int) -> Rhy
     return here[place - 2] if place >= 2 else here[-1] if here else None
 
 
-def _slots(
-    verses: Sequence[Verse], rhythms: Sequence[Rhythm], manner: Manner, memory: Memory, *, closed: bool
-) -> list[Slot]:
-    slots = []
+def _slots(verses: Sequence[Verse], rhythms: Sequence[Rhythm], manner: Manner, *, closed: bool) -> list[list[Slot]]:
+    """Return the slots of each line."""
+    lines = []
     for place, (verse, rhythm) in enumerate(zip(verses, rhythms, strict=True)):
-        known = memory.tunes.get(place)
-        count = len(verse.syllables)
+        slots = []
         for index, syllable in enumerate(verse.syllables):
-            last = index == count - 1
+            last = index == len(verse.syllables) - 1
             beat = rhythm.beats[index]
             slots.append(
                 Slot(
@@ -155,7 +170,26 @@ def _slots(
                     tied=index > 0 and not verse.syllables[index - 1].pause,
                     last=last,
                     closes=last and closed and place == len(verses) - 1,
-                    model=model_at(known, beat) if known else None,
                 )
             )
-    return slots
+        lines.append(slots)
+    return lines
+
+
+def _answering(
+    line: Sequence[Slot],
+    place: int,
+    memory: Memory,
+    manner: Manner,
+    rhythms: Sequence[Rhythm],
+    tunes: Sequence[tuple[int, ...]],
+) -> list[Slot]:
+    """Return the slots of a line with the pitches of the line that it answers, where that has a note."""
+    known, pull = memory.tunes.get(place), _VERSE_PULL
+    if known is None and place >= _TOGETHER and place - _TOGETHER < len(tunes):
+        other = place - _TOGETHER
+        known, pull = dict(zip(rhythms[other].beats, tunes[other], strict=True)), _LINE_PULL
+    if known is None:
+        return list(line)
+    start = place * manner.line_beats
+    return [replace(slot, model=model_at(known, slot.beat - start), pull=pull) for slot in line]

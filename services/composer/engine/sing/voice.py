@@ -38,7 +38,7 @@ _PAD_S = 0.3
 _LOUD_DB = -12.0
 _MOST_LIFT_DB = 9.0
 _BREATH_S = 0.28
-_BREATH_DB = -34.0
+_BREATH_DB = -50.0
 _SINGERS_HZ, _SINGERS_DB = 2900.0, 4.0
 """A singer's formant, a little of it."""
 
