@@ -325,7 +325,8 @@ async def test_stopping_ends_when_the_job_is_given_back(tiny: TinyService) -> No
     runner = tiny.runner(endless)
     running = asyncio.create_task(runner.run(job.job_id))
     await started.wait()
-    await runner.stop(30)
+    async with asyncio.timeout(10):
+        await runner.stop(1000)
     assert (await tiny.job(job.job_id)).state is State.QUEUED
     await running
 

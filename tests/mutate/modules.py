@@ -19,6 +19,7 @@ _WALLET = tuple(
         "price_usecases",
         "credit_usecases",
         "hold_usecases",
+        "hold_sweep",
         "perform_storage",
         "credit_batch",
     ]
