@@ -1,11 +1,10 @@
 """What a song costs, each measured in a process that nothing else has warmed up or filled.
 
-`python -m tests.score.cost TASK SECONDS` is that process; it answers with one line of JSON.
+`python -m tests.score.cost SECONDS` is that process; it answers with one line of JSON.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import statistics
@@ -19,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 from services.composer.engine.listen.record import analysis_to_json
 from services.composer.engine.music import RENDER_RATE
 from services.composer.engine.render.song import render
-from services.composer.providers import Order
-from services.composer.providers.offline import OfflineProvider
 from services.mesh.home import Home
 from tests.bench.children import watching
 from tests.score.making import SOUNDFONT, Plan, analysis_for, score_for
@@ -53,25 +50,11 @@ def render_once(seconds: float) -> dict[str, Any]:
     }
 
 
-def both(seconds: float) -> dict[str, Any]:
-    """Make A and B at the same time as a worker does, and return the seconds and the most memory of all processes."""
-    analysis = analysis_to_json(analysis_for(_PLAN))
-
-    async def make() -> None:
-        maker = OfflineProvider(soundfont="", ffmpeg="")
-        orders = [Order("A", analysis, "", "pop", "", seconds, 20), Order("B", analysis, "", "pop", "", seconds, 20)]
-        await asyncio.gather(*(maker.make(order, lambda _percent, _what: None, lambda: False) for order in orders))
-
-    began = time.perf_counter()
-    asyncio.run(make())
-    return {"seconds": time.perf_counter() - began}
-
-
 def measure_cost(tick: Callable[[str], None]) -> list[Row]:
     """Return the rows of time, memory and repeatability."""
     runs = []
     for turn in range(_ROUNDS):
-        runs.append(_child("render_once", 90.0)[0])
+        runs.append(_child("cost", 90.0)[0])
         tick(f"cost, round {turn + 1}")
     per_minute = {kind: [60.0 * run[f"{kind}_s"] / run["song_s"] for run in runs] for kind in ("cold", "warm")}
     digests = {digest for run in runs for digest in run["digests"]}
@@ -86,8 +69,9 @@ def measure_cost(tick: Callable[[str], None]) -> list[Row]:
             2 * _ROUNDS, at_most=1.0,
             control=f"{len({run['other'] for run in runs} - digests)} with another seed"),
     ]  # fmt: skip
+    analysis = json.dumps(analysis_to_json(analysis_for(_PLAN))) + "\n"
     for seconds, most in ((90.0, 700.0), (180.0, 1_000.0)):
-        found, peak_bytes = _child("both", seconds)
+        found, peak_bytes = _child("pair", seconds, analysis)
         tick(f"memory, {seconds:.0f} s")
         rows.append(
             Row("song", "memory of the worker and both engines, MB", f"A and B of {seconds:.0f} s at once",
@@ -96,25 +80,25 @@ def measure_cost(tick: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def _child(task: str, seconds: float) -> tuple[dict[str, Any], int]:
-    """Return the answer of one fresh process and the most memory of it and all below it."""
+def _child(module: str, seconds: float, said: str = "") -> tuple[dict[str, Any], int]:
+    """Return the answer of one fresh process of a module beside this one, and the most memory of it and all below."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.score.cost", task, str(seconds)],
+        [sys.executable, "-m", f"tests.score.{module}", str(seconds)],
         cwd=Path(__file__).parents[2],
         env={**Home().environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
         with watching(process.pid) as peak:
-            out, _ = process.communicate(timeout=300)
+            out, _ = process.communicate(said.encode(), timeout=600)
         if process.returncode:
-            raise ChildProcessError(f"{task} ended with status {process.returncode}")
+            raise ChildProcessError(f"{module} ended with status {process.returncode}")
     return dict(json.loads(out.splitlines()[-1])), peak.highest_bytes
 
 
 def main() -> None:
-    """Do the task that the command line names."""
-    task = {"render_once": render_once, "both": both}[sys.argv[1]]
-    sys.stdout.write(json.dumps(task(float(sys.argv[2]))) + "\n")
+    """Render a song of the length that the command line names."""
+    sys.stdout.write(json.dumps(render_once(float(sys.argv[1]))) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TAIL_S = 2.5
 """Seconds that the last chord rings after the last bar."""
 
+_USUAL_BARS = 16
+"""How long a section may become by repeats of the tune; in a song of many short bars a quarter of the song."""
+
 _SHAPES: tuple[tuple[tuple[str, ...], float], ...] = (
     (("intro", "chorus", "outro"), 1.2),
     (("intro", "verse", "chorus", "outro"), 0.35),
@@ -95,7 +98,7 @@ def plan_form(tune_bars: int, bars: float, *, vary_first_verse: bool, exact_vers
     best: tuple[float, tuple[str, ...], _Sizes] | None = None
     for shape, price in _SHAPES:
         bridges, verses, choruses = (shape.count(name) for name in ("bridge", "verse", "chorus"))
-        for sizes in _sizes(tune_bars, shape):
+        for sizes in _sizes(tune_bars, shape, most=max(_USUAL_BARS, round(bars / 4))):
             total = sizes.intro + sizes.outro
             total += verses * sizes.verse + choruses * sizes.chorus + bridges * sizes.bridge
             cost = price + _length_cost(total, bars)
@@ -110,8 +113,9 @@ def plan_form(tune_bars: int, bars: float, *, vary_first_verse: bool, exact_vers
     return _laid_out(best[1], best[2], tune_bars, vary_first_verse=vary_first_verse, exact_verses=exact_verses)
 
 
-def _sizes(tune_bars: int, shape: tuple[str, ...]) -> Iterator[_Sizes]:
-    repeats = [tune_bars * k for k in range(1, 9) if k == 1 or tune_bars * k <= 16]
+def _sizes(tune_bars: int, shape: tuple[str, ...], most: int) -> Iterator[_Sizes]:
+    """Yield what the sections may measure; none states the tune again beyond `most` bars."""
+    repeats = [tune_bars * k for k in range(1, 9) if k == 1 or tune_bars * k <= most]
     half = [tune_bars // 2] if tune_bars >= 4 and tune_bars % 2 == 0 else []
     verses = half + repeats if "verse" in shape else [0]
     bridges = [4, 6, 8] if "bridge" in shape else [0]

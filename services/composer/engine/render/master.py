@@ -44,9 +44,9 @@ _OCTAVES_HZ = (63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 _USUAL_DB = (-1.0, 0.0, -1.0, -2.0, -4.0, -7.0, -11.0, -16.0)
 """Power of each octave in popular recordings, falling ever faster above 200 Hz (P. D. Pestana et al., "Spectral
 characteristics of popular commercial recordings 1950-2010", AES 135, 2013)."""
-_SHARE = 0.6
+_SHARE = 0.7
 """How much of what an octave lacks or has too much is mended: a solo flute must stay a flute."""
-_MOST_DB = 5.0
+_MOST_DB = 7.0
 
 
 def master(mix: NDArray[np.float32], *, tail_s: float, between: Callable[[], None] = lambda: None) -> Master:
