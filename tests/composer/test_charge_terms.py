@@ -1,5 +1,6 @@
 """The terms of Wallet as Composer meets them: dates of holds, refusals, quoted prices."""
 
+import asyncio
 from datetime import timedelta
 
 import grpc.aio
@@ -10,14 +11,16 @@ from cadenza.composer.v1 import job_service_pb2 as job_pb
 from cadenza.composer.v1 import track_service_pb2 as pb
 from services.composer.storage.tables import jobs
 from services.kit.clock import now
+from services.kit.ending import end
 from services.kit.ids import new_id
+from services.kit.jobs import outbox
 from services.kit.jobs.states import State
 from services.kit.rpc.errors import from_rpc
-from services.wallet.domain.credit import Price
+from services.wallet.domain.credit import Price, TransferKind
 from services.wallet.domain.quota import Plan, Quota
 from services.wallet.usecases.admin import Administration
 from services.wallet.usecases.credit import Credits
-from tests.composer.studio import Studio
+from tests.composer.studio import Studio, until
 
 
 async def _expired(studio: Studio, job_id: str) -> None:
@@ -104,3 +107,53 @@ async def test_a_song_costs_what_was_quoted(studio: Studio) -> None:
     assert await studio.balance() == (79, 21)
     assert (await studio.finish(answer.job_id)).state is State.COMPLETED
     assert await studio.balance() == (79, 0)
+
+
+@pytest.mark.parametrize("ending", ["failed", "cancelled"])
+async def test_the_ledger_says_why_credits_came_back(studio: Studio, ending: str) -> None:
+    """The line of a release names the reason of a failed job, and of a cancelled one that it was cancelled."""
+    answer = await studio.create()
+    async with studio.db.transaction() as tx:
+        if ending == "failed":
+            await studio.queue.fail(tx, answer.job_id, "TAKE_SILENT", "there is nothing to hear")
+        else:
+            await studio.queue.cancel(tx, answer.job_id)
+    await studio.charge.dispatcher.drain()
+    credits_ = Credits(studio.db, now, signup_grant_credits=100)
+    lines = (await credits_.entries(studio.user_id, page_size=10, page_token="", kind=TransferKind.RELEASE)).entries
+    assert [line.description for line in lines] == ["TAKE_SILENT" if ending == "failed" else "cancelled"]
+
+
+async def test_a_kick_sends_what_is_owed_at_once(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kicked, the outbox gives the credits of a cancelled song back although it would look again in a long time."""
+    monkeypatch.setattr(outbox, "_POLL_S", 1000.0)
+    sending = asyncio.create_task(studio.charge.dispatcher.run())
+    await asyncio.sleep(0.3)
+    answer = await studio.create()
+    await studio.jobs().CancelJob(job_pb.CancelJobRequest(job_id=answer.job_id), metadata=studio.metadata())
+    studio.charge.kick()
+
+    async def back() -> bool:
+        return await studio.balance() == (100, 0)
+
+    await until(back)
+    await end([sending])
+    assert await studio.balance() == (100, 0)
+
+
+@pytest.mark.parametrize("why", ["away", "poor"])
+async def test_taking_up_a_job_that_cannot_be_charged_raises_nothing(studio: Studio, why: str) -> None:
+    """A pending job whose hold is refused is gone, one whose Wallet is away goes on waiting, and neither is a fault."""
+    async with studio.db.transaction() as tx:
+        job = await studio.queue.create(tx, kind="music", user_id=studio.user_id, subject_id=new_id(), params={})
+    if why == "away":
+        studio.mesh.remove("wallet")
+    else:
+        wallet = Credits(studio.db, now, signup_grant_credits=100)
+        for _ in range(5):
+            await wallet.hold(request_id=new_id(), user_id=studio.user_id, price_kind="music")
+    await studio.charge.resume(job)
+    async with studio.db.transaction() as tx:
+        left = await tx.scalar(select(jobs.jobs.c.state).where(jobs.jobs.c.job_id == job.job_id))
+    assert left == ("pending" if why == "away" else None)
+    studio.serve_wallet()

@@ -97,6 +97,28 @@ async def test_a_handler_that_will_not_stop_is_left_behind(
     free.set()
 
 
+async def test_the_end_of_a_stopped_attempt_is_told(tiny: TinyService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches is told of the end that the runner writes, and nothing listens for the job any more."""
+    told: list[State] = []
+    push = tiny.queue.push
+
+    async def noting(job: Job) -> None:
+        told.append(job.state)
+        await push(job)
+
+    async def waits(_run: JobRun) -> None:
+        await asyncio.sleep(1000)
+
+    job, running = await started(tiny, waits)
+    async with tiny.db.transaction() as tx:
+        asked = await tiny.queue.cancel(tx, job.job_id)
+    monkeypatch.setattr(tiny.queue, "push", noting)
+    await push(asked)
+    await asyncio.wait_for(running, 30)
+    assert told == [State.CANCELLED]
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == f"cancel {job.job_id}"]
+
+
 async def test_a_run_that_is_cut_off_takes_its_handler_along(tiny: TinyService) -> None:
     """When the task that runs a job is cancelled the handler is cancelled too."""
     ended = asyncio.Event()
