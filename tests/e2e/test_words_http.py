@@ -1,11 +1,14 @@
 """Words become songs with a voice over HTTP, without any recording."""
 
+import pytest
+
 from tests.e2e.conftest import Arrive
 from tests.e2e.people import until
 
 WORDS = "[verse]\n海边的夏天风很大\n你来看我写的名字\n[chorus]\n请你记得今晚的月光\n请你记得 my song 🎸"
 
 
+@pytest.mark.timeout(300)
 async def test_words_alone_become_a_song(arrive: Arrive) -> None:
     """Words without a recording make two variants with a voice, twenty credits paid, and a time for every syllable."""
     person = await arrive()
