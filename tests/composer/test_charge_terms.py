@@ -14,6 +14,7 @@ from services.kit.clock import now
 from services.kit.ending import end
 from services.kit.ids import new_id
 from services.kit.jobs import outbox
+from services.kit.jobs.job import Job
 from services.kit.jobs.states import State
 from services.kit.rpc.errors import from_rpc
 from services.wallet.domain.credit import Price, TransferKind
@@ -157,3 +158,18 @@ async def test_taking_up_a_job_that_cannot_be_charged_raises_nothing(studio: Stu
         left = await tx.scalar(select(jobs.jobs.c.state).where(jobs.jobs.c.job_id == job.job_id))
     assert left == ("pending" if why == "away" else None)
     studio.serve_wallet()
+
+
+async def test_a_paid_job_is_told_to_the_workers(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once its price is held a job is queued and pushed, with what it costs and what is left."""
+    pushed: list[State] = []
+
+    async def push(job: Job) -> None:
+        pushed.append(job.state)
+
+    monkeypatch.setattr(studio.queue, "push", push)
+    async with studio.db.transaction() as tx:
+        job = await studio.queue.create(tx, kind="music", user_id=studio.user_id, subject_id=new_id(), params={})
+    queued = await studio.charge.go_on(job)
+    assert pushed == [State.QUEUED]
+    assert (queued.job.state, queued.cost_credits, queued.remaining_credits) == (State.QUEUED, 20, 80)

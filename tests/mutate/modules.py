@@ -45,7 +45,10 @@ _JOBS = tuple(
         "listener",
     ]
 )
-_CHARGE = ("tests/composer/test_charge_usecases.py", "tests/composer/test_charge_terms.py")
+_CHARGE = tuple(
+    f"tests/composer/test_{about}.py"
+    for about in ["charge_terms", "charge_usecases", "dead_letter_rpc", "stale_attempt_jobs"]
+)
 MODULES: dict[str, Killers] = {
     "services.wallet.domain.credit": Killers(("tests/wallet/test_credit_domain.py",), 25, _WALLET),
     "services.wallet.domain.ledger": Killers(
