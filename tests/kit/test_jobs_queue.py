@@ -265,6 +265,15 @@ async def test_who_is_woken_by_a_push(tiny: TinyService, monkeypatch: pytest.Mon
     assert len(rung) == 1
 
 
+async def test_a_delay_does_not_use_up_the_time_to_wait(tiny: TinyService) -> None:
+    """A job that is to start later may wait as much longer, and is due when the delay is over."""
+    async with tiny.db.transaction() as tx:
+        made = await tiny.queue.create(tx, kind="count", user_id="", subject_id="", params={})
+        queued = await tiny.queue.enqueue(tx, made.job_id, delay_s=30)
+    assert queued.run_after - tiny.clock() == timedelta(seconds=30)
+    assert queued.deadline_time - made.deadline_time == timedelta(seconds=30)
+
+
 def test_every_job_has_a_bell_of_its_own() -> None:
     """What a worker listens to for a cancellation belongs to one job, and is not what the readers of its log hear."""
     one, other = new_id(), new_id()
