@@ -119,6 +119,16 @@ async def test_the_end_of_a_stopped_attempt_is_told(tiny: TinyService, monkeypat
     assert not [task for task in asyncio.all_tasks() if task.get_name() == f"cancel {job.job_id}"]
 
 
+async def test_a_completed_attempt_leaves_nothing_waiting(tiny: TinyService) -> None:
+    """When a job has completed no task of its attempt waits for anything any more."""
+    before = waiting()
+    job = await tiny.submit()
+    await tiny.runner().run(job.job_id)
+    assert (await tiny.job(job.job_id)).state is State.COMPLETED
+    await asyncio.sleep(0)
+    assert waiting() == before
+
+
 async def test_a_run_that_is_cut_off_takes_its_handler_along(tiny: TinyService) -> None:
     """When the task that runs a job is cancelled the handler is cancelled too."""
     ended = asyncio.Event()
