@@ -112,13 +112,18 @@ async def test_a_song_costs_what_was_quoted(studio: Studio) -> None:
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])
 async def test_the_ledger_says_why_credits_came_back(studio: Studio, ending: str) -> None:
-    """The line of a release names the reason of a failed job, and of a cancelled one that it was cancelled."""
+    """The line of a release names the reason of a failed job, and of a cancelled one that it was cancelled.
+
+    The song stands where its job stands from the moment on in which that ended.
+    """
     answer = await studio.create()
     async with studio.db.transaction() as tx:
         if ending == "failed":
             await studio.queue.fail(tx, answer.job_id, "TAKE_SILENT", "there is nothing to hear")
         else:
             await studio.queue.cancel(tx, answer.job_id)
+    state = pb.Track.STATE_FAILED if ending == "failed" else pb.Track.STATE_CANCELLED
+    assert (await studio.track(answer.track_id)).state == state
     await studio.charge.dispatcher.drain()
     credits_ = Credits(studio.db, now, signup_grant_credits=100)
     lines = (await credits_.entries(studio.user_id, page_size=10, page_token="", kind=TransferKind.RELEASE)).entries

@@ -47,7 +47,7 @@ _JOBS = tuple(
 )
 _CHARGE = tuple(
     f"tests/composer/test_{about}.py"
-    for about in ["charge_terms", "charge_usecases", "dead_letter_rpc", "stale_attempt_jobs"]
+    for about in ["charge_terms", "charge_usecases", "dead_letter_rpc", "stale_attempt_jobs", "export_rpc"]
 )
 MODULES: dict[str, Killers] = {
     "services.wallet.domain.credit": Killers(("tests/wallet/test_credit_domain.py",), 25, _WALLET),
