@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import grpc.aio
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from cadenza.composer.v1 import job_service_pb2 as job_pb
 from cadenza.composer.v1 import track_service_pb2 as pb
 from services.composer.storage.tables import jobs
 from services.kit.clock import now
 from services.kit.ending import end
+from services.kit.errors import RemoteError
 from services.kit.ids import new_id
 from services.kit.jobs import outbox
 from services.kit.jobs.job import Job
@@ -178,3 +179,32 @@ async def test_a_paid_job_is_told_to_the_workers(studio: Studio, monkeypatch: py
     queued = await studio.charge.go_on(job)
     assert pushed == [State.QUEUED]
     assert (queued.job.state, queued.cost_credits, queued.remaining_credits) == (State.QUEUED, 20, 80)
+
+
+async def _made(studio: Studio) -> Job:
+    """Return a pending job of the person whose price nobody has held yet."""
+    async with studio.db.transaction() as tx:
+        return await studio.queue.create(tx, kind="music", user_id=studio.user_id, subject_id=new_id(), params={})
+
+
+async def test_a_hold_for_an_earlier_round_goes_back(studio: Studio) -> None:
+    """When a job was put back while the price of its round before was being held, what that took is released."""
+    job = await _made(studio)
+    async with studio.db.transaction() as tx:
+        await tx.execute(update(jobs.jobs).where(jobs.jobs.c.job_id == job.job_id).values(revivals=1))
+    late = await studio.charge.go_on(job)
+    assert (late.job.state, late.job.revivals) == (State.PENDING, 1)
+    assert await studio.balance() == (80, 20)
+    await studio.charge.dispatcher.drain()
+    assert await studio.balance() == (100, 0)
+
+
+async def test_a_refusal_that_comes_late_removes_nothing(studio: Studio) -> None:
+    """Whoever is refused the price of a job that somebody else has paid meanwhile leaves the job alone."""
+    job = await _made(studio)
+    await studio.charge.go_on(job)
+    await studio.charge._undo(job, RemoteError("INSUFFICIENT_CREDITS", "too few"))
+    assert (await studio.job(job.job_id)).state is State.QUEUED
+    assert await studio.balance() == (80, 20)
+    await studio.charge.dispatcher.drain()
+    assert await studio.balance() == (80, 20)
