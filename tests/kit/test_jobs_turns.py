@@ -164,6 +164,8 @@ def test_the_thousandth_job_stands_as_far_back_as_any_later_one(clock: SettableC
     assert times[999] < times[1000] == times[1001] == times[5000]
 
 
-def test_levels_have_the_numbers_that_rows_keep() -> None:
-    """The numbers of the levels stand in the rows of jobs, so they never change."""
+def test_levels_have_the_numbers_that_rows_keep(clock: SettableClock) -> None:
+    """The numbers of the levels stand in the rows of jobs and never change, nor does which of them goes first."""
     assert {level.name: level.value for level in Level} == {"FREE": 0, "BASIC": 1, "PREMIUM": 2}
+    times = [Turns().turn_time(clock(), level, 0) for level in Level]
+    assert times == [clock(), clock() - timedelta(minutes=5), clock() - timedelta(minutes=15)]
