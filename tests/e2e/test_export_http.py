@@ -85,6 +85,7 @@ def _check_files(wav: bytes, packed: bytes, names: list[str], variant: dict[str,
     assert len(names) == len(variant["instruments"]) + 1
     assert {stem.shape for stem in stems.values()} == {master.shape}
     whole = np.sum(list(stems.values()), axis=0)
-    assert _alike(whole, master) > 0.9
+    # Bus compression and colour lie between the two.
+    assert _alike(whole, master) > 0.8
     assert _alike(whole - stems["lead"], master) < _alike(whole, master) - 0.05
     assert float(np.abs(_outline(whole) - _outline(master) - np.median(_outline(whole) - _outline(master))).mean()) < 3

@@ -38,7 +38,10 @@ async def ask(person: Person, binding: Binding, **values: str) -> Answer:
 
 
 NOBODYS = {
-    **{name: new_id() for name in ("track_id", "job_id", "asset_id", "lyrics_id", "webhook_id", "delivery_id")},
+    **{
+        f"{name}_id": new_id()
+        for name in ("track", "job", "asset", "lyrics", "webhook", "delivery", "export", "session")
+    },
     "share_code": "zzzzzzzz",
 }
 BODIES: dict[str, Any] = {
@@ -164,6 +167,9 @@ async def test_nothing_of_another_person_can_be_touched(arrive: Arrive, singer: 
         "share_code": share["share_code"],
         "lyrics_id": lyrics["lyrics"]["lyrics_id"],
         "webhook_id": webhook["webhook"]["webhook_id"],
+        "session_id": (await writer.call("GET", "/api/v1/users/me/sessions"))["sessions"][0]["session_id"],
+        # Another person's export is asked for where exports are made, which takes its time.
+        "export_id": NOBODYS["export_id"],
         # A delivery is looked for in its webhook, which is somebody else's already.
         "delivery_id": NOBODYS["delivery_id"],
     }

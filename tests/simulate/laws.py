@@ -175,7 +175,7 @@ def _jobs(rooms: Rooms) -> list[str]:
         found = rooms.jobs.jobs.rows.get(track.job_id)
         if found is None:
             broken.append(f"no orphan: track {track.track_id} has no job")
-        elif not rooms.tracks.put_away.rows.get(track.track_id) and track.state is not state_after(found.state):
+        elif not rooms.tracks.away.rows.get(track.track_id) and track.state is not state_after(found.state):
             broken.append(f"one end: track {track.track_id} is {track.state}, its job {found.state}")
     return broken
 

@@ -15,7 +15,7 @@ class MemoryTracks:
 
     tracks: Table = field(default_factory=lambda: Table("tracks"))
     by_request: Table = field(default_factory=lambda: Table("tracks_by_request"))
-    put_away: Table = field(default_factory=lambda: Table("tracks_put_away"))
+    away: Table = field(default_factory=lambda: Table("tracks_put_away"))
     variants: Table = field(default_factory=lambda: Table("variants"))
     recipes: Table = field(default_factory=lambda: Table("recipes"))
     users: Table = field(default_factory=lambda: Table("user_locks"))
@@ -41,15 +41,20 @@ class MemoryTracks:
         """Return the living track with its variants, or None."""
         await tx.trip()
         track: Track | None = await tx.lock(self.tracks, track_id) if lock else tx.get(self.tracks, track_id)
-        if track is None or tx.get(self.put_away, track_id) or (user_id and track.user_id != user_id):
+        if track is None or tx.get(self.away, track_id) or (user_id and track.user_id != user_id):
             return None
         return self._whole(tx, track)
 
-    async def was_put_away(self, tx: Transaction, track_id: str, user_id: str) -> bool:
-        """Say whether this user has put such a track away."""
+    async def put_away(
+        self, tx: Transaction, track_id: str, user_id: str, *, since: datetime | None = None
+    ) -> Track | None:
+        """Return the user's track that was put away, at that time or later if one is given, or None."""
         await tx.trip()
         track: Track | None = tx.get(self.tracks, track_id)
-        return track is not None and track.user_id == user_id and bool(tx.get(self.put_away, track_id))
+        at: datetime | None = tx.get(self.away, track_id)
+        if track is None or track.user_id != user_id or at is None or (since is not None and at < since):
+            return None
+        return track
 
     async def find_by_request(self, tx: Transaction, user_id: str, request_id: str) -> Track | None:
         """Return the track that this request id made for the user, put away or not, or None."""
@@ -57,14 +62,24 @@ class MemoryTracks:
         track_id = tx.get(self.by_request, (user_id, request_id))
         return None if track_id is None else self._whole(tx, tx.get(self.tracks, track_id))
 
-    async def page(self, tx: Transaction, user_id: str, *, before: str, size: int) -> list[Track]:
-        """Return up to *size* of the user's living tracks below the id *before*, newest first."""
+    async def page(
+        self,
+        tx: Transaction,
+        user_id: str,
+        *,
+        before: str,
+        size: int,
+        words: str = "",
+        trashed_since: datetime | None = None,
+    ) -> list[Track]:
+        """Return up to *size* of the user's tracks below the id *before*, newest first: living ones or the trash."""
         await tx.trip()
         found = [
             track
             for track_id, track in tx.scan(self.tracks)
             if track.user_id == user_id
-            and not tx.get(self.put_away, track_id)
+            and self._shown(tx, track_id, trashed_since)
+            and all(word.lower() in f"{track.title}\n{track.lyrics}".lower() for word in words.split())
             and (not before or track.track_id < before)
         ]
         found.sort(key=lambda track: track.track_id, reverse=True)
@@ -82,17 +97,17 @@ class MemoryTracks:
         if track is None:
             return
         if "delete_time" in values:
-            tx.writes[self.put_away.name, track_id] = (self.put_away, values.pop("delete_time"))
+            tx.writes[self.away.name, track_id] = (self.away, values.pop("delete_time"))
         tx.write(self.tracks, track_id, replace(track, **values, update_time=now))
 
     async def settle_state(self, tx: Transaction, job_id: str, state: TrackState, now: datetime) -> None:
         """Set the state of the track that the job makes; a track put away is left as it is."""
         await tx.trip()
         for track_id in [track_id for track_id, track in tx.scan(self.tracks) if track.job_id == job_id]:
-            if tx.get(self.put_away, track_id):
+            if tx.get(self.away, track_id):
                 continue
             track: Track | None = await tx.lock(self.tracks, track_id)
-            if track is not None and not tx.get(self.put_away, track_id):
+            if track is not None and not tx.get(self.away, track_id):
                 tx.write(self.tracks, track_id, replace(track, state=state, update_time=now))
 
     async def add_variants(self, tx: Transaction, made: Sequence[Variant]) -> None:
@@ -112,19 +127,23 @@ class MemoryTracks:
         found: Recipe | None = tx.get(self.recipes, track_id)
         return found
 
-    async def asset_in_use(self, tx: Transaction, asset_id: str) -> bool:
-        """Say whether a track in the making reads the asset, or any living track plays or shows it."""
+    async def asset_in_use(self, tx: Transaction, asset_id: str, *, trashed_since: datetime) -> bool:
+        """Say whether a track in the making reads the asset, or one that is not gone for good plays or shows it."""
         await tx.trip()
         sounding = {
             each.track_id for _, each in tx.scan(self.variants) if asset_id in {each.asset_id, each.midi_asset_id}
         }
         return any(
-            (track.asset_id == asset_id and track.state is TrackState.GENERATING)
+            (track.asset_id == asset_id and track.state is TrackState.GENERATING and not tx.get(self.away, track_id))
             or track.cover_asset_id == asset_id
             or track_id in sounding
             for track_id, track in tx.scan(self.tracks)
-            if not tx.get(self.put_away, track_id)
+            if self._shown(tx, track_id, None) or self._shown(tx, track_id, trashed_since)
         )
+
+    def _shown(self, tx: Transaction, track_id: str, trashed_since: datetime | None) -> bool:
+        at: datetime | None = tx.get(self.away, track_id)
+        return at is None if trashed_since is None else at is not None and at >= trashed_since
 
     async def remove(self, tx: Transaction, track_id: str) -> None:
         """Remove a track as if it had never been asked for."""
