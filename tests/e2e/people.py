@@ -122,7 +122,7 @@ class Person(Client):
             found[name] = [{key: value for key, value in each.items() if "url" not in key} for each in listed]
         for track in found["tracks"]:
             for variant in track["variants"]:
-                variant["audio_url"] = variant["download_url"] = ""
+                variant.update({key: "" for key in variant if "url" in key})
         return found
 
     async def settled_asset(self, asset_id: str) -> dict[str, Any]:
