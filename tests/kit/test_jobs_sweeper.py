@@ -305,3 +305,9 @@ async def test_the_length_of_a_queue_is_on_the_metrics_page(tiny: TinyService, c
         await sweeper.sweep()
         assert shown() == count
         await tiny.forget_all()
+
+
+async def test_a_second_look_at_once_does_and_counts_nothing(tiny: TinyService) -> None:
+    """Two sweeps in the same moment with nothing to do both say that nothing was done."""
+    sweeper = Sweeper(tiny.queue, tiny.db)
+    assert [await sweeper.sweep() for _ in range(2)] == [0, 0]
