@@ -298,7 +298,7 @@ class Tracks:
 
         Raises TrackNotFound when the user never had such a track or put it away too long ago.
         """
-        async with self._db.transaction(Act.TRACK_DELETE) as tx:
+        async with self._db.transaction() as tx:
             track = await storage.find(tx, track_id, user_id=user_id)
             if track is not None:
                 return track
