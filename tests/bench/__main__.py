@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.bench import call, codec, jobs, recovery, song, start, story, transcode, wallet, watchers
+from tests.bench import call, codec, jobs, recovery, refill, song, start, story, transcode, wallet, watchers
 from tests.bench.report import SECTION, markdown, screen, this_machine, write_json
 from tests.bench.rounds import LEAST_ROUNDS, Row, Trial
 from tests.readme import README, MarksMissing, check_marks, write_section
@@ -37,6 +37,7 @@ BENCHMARKS = {
     "wallet": Benchmark(wallet.measure, 3, 300),
     "jobs": Benchmark(jobs.measure, 2, 900),
     "recovery": Benchmark(recovery.measure, 1, 900),
+    "refill": Benchmark(refill.measure, 1, 600),
     "watchers": Benchmark(watchers.measure, 4, 1800),
 }
 
