@@ -203,7 +203,7 @@ def test_every_benchmark_is_run() -> None:
     media, mesh, work = (
         {"transcode", "song"},
         {"codec", "call", "start", "story"},
-        {"wallet", "jobs", "recovery", "watchers"},
+        {"wallet", "jobs", "recovery", "refill", "watchers"},
     )
     assert set(command.BENCHMARKS) == media | mesh | work
 

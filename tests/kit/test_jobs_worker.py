@@ -86,6 +86,12 @@ async def test_a_killed_workers_job_is_finished_by_another(live: TinyService, st
     first = start(live.queue_name)
     job = await submit(live, pause_s=1.0)
     await reaches(live, job, State.RUNNING, step="second")
+
+    async def in_the_second() -> bool:
+        return await live.traced(job.job_id) == ["first", "second begins"]
+
+    # The step is written down a moment before its work begins.
+    await until(in_the_second)
     first.kill()
     first.wait()
     start(live.queue_name)
