@@ -10,6 +10,7 @@ from cadenza.composer.v1.dead_letter_service_pb2_grpc import add_DeadLetterServi
 from cadenza.composer.v1.export_service_pb2_grpc import add_ExportServiceServicer_to_server
 from cadenza.composer.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from cadenza.composer.v1.lyrics_service_pb2_grpc import add_LyricsServiceServicer_to_server
+from cadenza.composer.v1.take_service_pb2_grpc import add_TakeServiceServicer_to_server
 from cadenza.composer.v1.track_service_pb2_grpc import add_TrackServiceServicer_to_server
 from cadenza.composer.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
 from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceStub
@@ -18,13 +19,16 @@ from services.composer.config import Config
 from services.composer.domain.lyrics import LYRICS
 from services.composer.jobs.lyrics import LyricsJob
 from services.composer.jobs.webhook import Deliverer
+from services.composer.providers.offline import OfflineProvider
 from services.composer.providers.offline_writer import OfflineWriter
+from services.composer.providers.remote import RemoteEngine
 from services.composer.providers.webhook_receiver import HttpReceivers
 from services.composer.rpc.bill import BillRpc
 from services.composer.rpc.dead_letter import DeadLetterRpc
 from services.composer.rpc.export import ExportRpc
 from services.composer.rpc.job import JobRpc
 from services.composer.rpc.lyrics import LyricsRpc
+from services.composer.rpc.take import TakeRpc
 from services.composer.rpc.track import TrackRpc
 from services.composer.rpc.webhook import WebhookRpc
 from services.composer.storage.tables import jobs as job_tables
@@ -36,6 +40,7 @@ from services.composer.usecases.ending import ending
 from services.composer.usecases.export import Exports
 from services.composer.usecases.job import Jobs
 from services.composer.usecases.lyrics import LyricsSheet, Songwriter
+from services.composer.usecases.take import Hearings
 from services.composer.usecases.track import Limits, Tracks, policies
 from services.composer.usecases.webhook import Webhooks
 from services.composer.usecases.webhook_delivery import Deliveries, announcing
@@ -73,6 +78,9 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     receivers = HttpReceivers(loopback_allowed=config.webhook_loopback)
     webhooks, deliverer = _webhooks(config, db, receivers)
     tracks = Tracks(db=db, queue=queue, charge=charge, media=media, limits=limits, clock=now)
+    offline = OfflineProvider(soundfont=str(config.soundfont or ""), ffmpeg=config.ffmpeg_binary)
+    engine = RemoteEngine(config.engine_url, config.engine_key) if config.engine_url else offline
+    hearings = Hearings(media=media, ear=engine, redis=redis)
     exports = Exports(db=db, queue=queue, media=media, clock=now)
     writing = LyricsJob(sheet=LyricsSheet(db), provider=OfflineWriter())
     runner = Runner(queue, db, {LYRICS: writing}, dispatcher=charge.dispatcher)
@@ -87,6 +95,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             name="composer",
             services=[
                 Registered(add_TrackServiceServicer_to_server, TrackRpc(tracks, Addresses(media), now)),
+                Registered(add_TakeServiceServicer_to_server, TakeRpc(hearings)),
                 Registered(add_ExportServiceServicer_to_server, ExportRpc(exports)),
                 Registered(add_LyricsServiceServicer_to_server, LyricsRpc(songwriter)),
                 Registered(add_JobServiceServicer_to_server, JobRpc(Jobs(db=db, queue=queue, charge=charge))),
@@ -100,6 +109,8 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             background=[charge.dispatcher.run, sweeper.run, deliverer.run],
         )
     finally:
+        await hearings.stop()
+        await engine.close()
         await runner.stop()
         queue.close()
         await redis.aclose()

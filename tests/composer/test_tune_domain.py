@@ -11,9 +11,14 @@ from services.kit.errors import ParamInvalid
 A, B = (0, 500, 60), (500, 900, 62)
 
 
-def change(*notes: ChangedNote, **others: float) -> TuneChange:
+def change(*notes: ChangedNote, **others: float | str) -> TuneChange:
     """Return the checked change that says nothing but what is given."""
-    said = {"segment_start_ms": 0, "segment_end_ms": 0, "transpose_semitones": 0, "tempo_bpm": 0.0}
+    said: dict[str, float | str] = {
+        "segment_start_ms": 0,
+        "segment_end_ms": 0,
+        "transpose_semitones": 0,
+        "tempo_bpm": 0.0,
+    }
     return TuneChange.checked(notes=notes, **{**said, **others})  # type: ignore[arg-type]
 
 
@@ -46,10 +51,12 @@ def test_a_note_ends_where_the_next_begins() -> None:
         ((), {"tempo_bpm": 240.1}, "tune_change.tempo_bpm"),
         ((), {"tempo_bpm": math.nan}, "tune_change.tempo_bpm"),
         ((), {"tempo_bpm": -60.0}, "tune_change.tempo_bpm"),
+        ((), {"key": "H major"}, "tune_change.key"),
+        ((), {"key": "D"}, "tune_change.key"),
     ],
 )
 def test_what_is_no_tune_is_refused_by_its_field(
-    notes: tuple[ChangedNote, ...], others: dict[str, float], field: str
+    notes: tuple[ChangedNote, ...], others: dict[str, float | str], field: str
 ) -> None:
     """A wrong note, stretch or tempo is an error that names where it is."""
     with pytest.raises(ParamInvalid) as refused:

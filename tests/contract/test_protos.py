@@ -15,6 +15,7 @@ from cadenza.composer.v1 import (
     export_service_pb2,
     job_service_pb2,
     lyrics_service_pb2,
+    take_service_pb2,
     track_service_pb2,
     webhook_service_pb2,
 )
@@ -30,6 +31,7 @@ FILES = (
     user_service_pb2,
     credit_service_pb2,
     admin_service_pb2,
+    take_service_pb2,
     track_service_pb2,
     job_service_pb2,
     export_service_pb2,

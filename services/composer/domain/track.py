@@ -129,7 +129,7 @@ class Wishes:
     lyrics_version_id: str = ""
     # The version of the price that the person was shown; 0 for the current one.
     price_version: int = 0
-    # Whose tune is taken without listening anew, and what is otherwise in it; empty and None for a recording.
+    # Whose tune is taken without listening anew, empty for a recording; and what is otherwise in the tune.
     source_track_id: str = ""
     tune_change: TuneChange | None = None
 
@@ -159,8 +159,8 @@ class Wishes:
             raise ParamInvalid.of("asset_id", "excludes source_track_id")
         if not (asset_id or source_track_id or lyrics_version_id or _SUNG.search(clean_text(lyrics))):
             raise ParamInvalid.of("lyrics" if lyrics else "asset_id", "nothing can be sung" if lyrics else "is needed")
-        if tune_change is not None and not source_track_id:
-            raise ParamInvalid.of("tune_change", "needs source_track_id")
+        if tune_change is not None and not (asset_id or source_track_id):
+            raise ParamInvalid.of("tune_change", "needs asset_id or source_track_id")
         if lyrics and lyrics_version_id:
             raise ParamInvalid.of("lyrics_version_id", "excludes lyrics")
         wanted_s = duration_s or DEFAULT_DURATION_S

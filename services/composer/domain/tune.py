@@ -10,6 +10,9 @@ from services.kit.errors import ParamInvalid
 SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
 LONGEST_MS = 180_000
 SHORTEST_SEGMENT_MS = 2_000
+KEY_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+"""How a tonic pitch class is printed."""
+KEYS = frozenset(f"{tonic} {mode}" for tonic in KEY_NAMES for mode in ("major", "minor"))
 _LOWEST_PITCH, _HIGHEST_PITCH = 24, 108
 
 ChangedNote = tuple[int, int, int]
@@ -18,13 +21,15 @@ ChangedNote = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class TuneChange:
-    """What is to be otherwise; empty and 0 keep what was heard."""
+    """What is to be otherwise; empty and 0 keep what was heard. Key and metre are those before transposing."""
 
     notes: tuple[ChangedNote, ...] = ()
     segment_start_ms: int = 0
     segment_end_ms: int = 0
     transpose_semitones: int = 0
     tempo_bpm: float = 0.0
+    key: str = ""
+    beats_per_bar: int = 0
 
     @classmethod
     def checked(
@@ -35,6 +40,8 @@ class TuneChange:
         segment_end_ms: int,
         transpose_semitones: int,
         tempo_bpm: float,
+        key: str = "",
+        beats_per_bar: int = 0,
     ) -> Self:
         """Return the change, notes cut where the next one begins; raises ParamInvalid for what is no tune."""
         for at, (start, end, pitch) in enumerate(notes):
@@ -51,6 +58,8 @@ class TuneChange:
             )
         if tempo_bpm and not SLOWEST_BPM <= tempo_bpm <= FASTEST_BPM:
             raise ParamInvalid.of("tune_change.tempo_bpm", f"must be 0 or {SLOWEST_BPM:.0f} to {FASTEST_BPM:.0f}")
+        if key and key not in KEYS:
+            raise ParamInvalid.of("tune_change.key", "must be a tonic and major or minor, for example `Eb minor`")
         cut = [(start, min(end, following[0]), pitch) for (start, end, pitch), following in pairwise(notes)]
         return cls(
             notes=(*cut, *notes[-1:]),
@@ -58,6 +67,8 @@ class TuneChange:
             segment_end_ms=segment_end_ms,
             transpose_semitones=transpose_semitones,
             tempo_bpm=tempo_bpm,
+            key=key,
+            beats_per_bar=beats_per_bar,
         )
 
     def plain(self) -> dict[str, Any]:

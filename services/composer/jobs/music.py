@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cadenza.media.v1 import asset_service_pb2 as media_pb2
 from services.composer.domain.errors import TakeMissing, TrackNotFound
+from services.composer.domain.take import REASONS, summary
 from services.composer.domain.track import Recipe, Variant
-from services.composer.providers import KEY_NAMES, Order, Stopped, TakeRefused
+from services.composer.providers import Order, Stopped, TakeRefused
 from services.kit.ids import new_id
 from services.kit.jobs.errors import JobCancelled, JobFailed
 
@@ -34,19 +35,6 @@ STEPS: Mapping[str, tuple[int, int]] = {
 
 _LABELS: tuple[Label, Label] = ("A", "B")
 
-_REASONS = {
-    "silent": "TAKE_SILENT",
-    "noise": "TAKE_NOISE",
-    "speech": "TAKE_SPEECH",
-    "no_melody": "TAKE_NO_MELODY",
-    "clipped": "TAKE_CLIPPED",
-    "two_voices": "TAKE_TWO_VOICES",
-    "far": "TAKE_FAR",
-    "too_short": "TAKE_TOO_SHORT",
-    "too_long": "TAKE_TOO_LONG",
-    "no_words": "PARAM_INVALID",
-}
-
 
 class MusicJob:
     """Runs the jobs of kind `music`."""
@@ -62,7 +50,7 @@ class MusicJob:
         try:
             await _Song(self, run).make()
         except TakeRefused as error:
-            reason = _REASONS[error.code]
+            reason = REASONS[error.code]
             raise JobFailed(reason, f"the take was refused: {error.measure}", measure=error.measure) from error
         except (TrackNotFound, TakeMissing) as error:
             raise JobFailed(error.reason, error.message, **error.metadata) from error
@@ -136,12 +124,15 @@ class _Song:
         return await self._listener.listen(await self._sound(track), self._run.cancelled)
 
     async def _pick(self, analysis: dict[str, Any]) -> dict[str, Any]:
-        """Return the analysis with the best stretch chosen, or as the person wants the tune of the other track."""
+        """Return the analysis with the best stretch chosen, unless its track had one, and as the person wants it."""
         if not analysis:
             return {}
-        if self._source:
-            return await self._listener.change(analysis, self._run.params["tune_change"], self._run.cancelled)
-        return await self._listener.pick(analysis, self._run.cancelled)
+        change = self._run.params.get("tune_change", {})
+        if not self._source:
+            analysis = await self._listener.pick(analysis, self._run.cancelled)
+        if not (change or self._source):
+            return analysis
+        return await self._listener.change(analysis, change, self._run.cancelled)
 
     async def _params(self, track: Track, check: Mapping[str, Any], analysis: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the provider is asked for besides the analysis, and show with the track what was heard."""
@@ -240,23 +231,3 @@ def _variant(track: Track, kept: Mapping[str, Any], judged: Mapping[str, Any]) -
         **{name: kept[name] for name in same},
         **later,
     )
-
-
-def summary(check: Mapping[str, Any], analysis: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a person is shown of what was heard; times in milliseconds from the start of the take."""
-    segment = analysis["segment"]
-    return {
-        "key": f"{KEY_NAMES[analysis['key']['tonic']]} {analysis['key']['mode']}",
-        "tempo_bpm": round(analysis["tempo_bpm"], 2),
-        "beats_per_bar": analysis["beats_per_bar"],
-        "notes": [[_ms(n["start_s"]), _ms(n["end_s"]), n["pitch"]] for n in analysis["notes"]],
-        "segment_start_ms": _ms(segment["start_s"]),
-        "segment_end_ms": _ms(segment["end_s"]),
-        "loudness_lufs": round(max(check["loudness_lufs"], -99.0), 2),
-        "voiced_ratio": round(check["voiced_ratio"], 3),
-        "snr_db": round(check["snr_db"], 2),
-    }
-
-
-def _ms(seconds: float) -> int:
-    return round(1000 * seconds)

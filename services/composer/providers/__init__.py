@@ -8,9 +8,6 @@ from services.composer.domain.webhook import Outcome
 
 Label = Literal["A", "B"]
 
-KEY_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-"""How a tonic pitch class is printed."""
-
 
 class Stopped(Exception):  # an outcome, not a fault
     """Raised when the caller asked to stop."""
@@ -96,6 +93,17 @@ class Listener(Protocol):
         self, variants: dict[str, Any], seed: int, stop: Callable[[], bool]
     ) -> tuple[dict[str, Any], bytes]:
         """Return scores, remarks and the recommended label of what was made, and a cover picture as JPEG."""
+        ...
+
+
+class Ear(Protocol):
+    """Hears a take whole before a song is asked for."""
+
+    async def hear(self, take: bytes, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return at once what `check`, `listen` and `pick` find in a take (mp3), also in one that is refused.
+
+        `refused` is the engine's word or empty, `check` the measures, `analysis` what was heard or None.
+        """
         ...
 
 

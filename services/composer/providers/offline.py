@@ -79,6 +79,11 @@ class OfflineProvider:
         answer, _ = await self._run(request, b"", stop=stop, timeout_s=_LISTEN_TIMEOUT_S)
         return answer
 
+    async def hear(self, take: bytes, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return at once what `check`, `listen` and `pick` find in a take (mp3), also in one that is refused."""
+        answer, _ = await self._run({"task": "hear"}, take, stop=stop, timeout_s=_LISTEN_TIMEOUT_S)
+        return answer
+
     async def judge(
         self, variants: dict[str, Any], seed: int, stop: Callable[[], bool]
     ) -> tuple[dict[str, Any], bytes]:

@@ -13,11 +13,12 @@ import sys
 import threading
 import zipfile
 from base64 import b64encode
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.composer.providers import KEY_NAMES
+from services.composer.domain.tune import KEY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.composer.engine.music import Analysis, Master, Score
+
+_NOTHING_TO_SEE = frozenset({"silent", "too_long"})
 
 
 def _take(request: dict[str, Any], blob: bytes) -> NDArray[np.float32]:
@@ -56,6 +59,25 @@ def _segment(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str],
     return analysis_to_json(cut_to_segment(analysis_from_json(request["analysis"]))), b""
 
 
+def _hear(request: dict[str, Any], blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.engine.errors import TakeRefusedError
+    from services.composer.engine.listen.analyze import admit_take, cut_to_segment, listen_to
+    from services.composer.engine.listen.record import analysis_to_json, check_to_json
+    from services.composer.engine.listen.take import check_take
+
+    samples = _take(request, blob)
+    answer: dict[str, Any] = {"refused": "", "analysis": None}
+    try:
+        answer["check"] = check_to_json(admit_take(samples))
+    except TakeRefusedError as error:
+        answer |= {"refused": error.code, "check": check_to_json(check_take(samples))}
+    # Whose take is refused still wants to see why, unless nothing can be seen.
+    if answer["refused"] not in _NOTHING_TO_SEE:
+        with suppress(TakeRefusedError):
+            answer["analysis"] = analysis_to_json(cut_to_segment(listen_to(samples)))
+    return answer, b""
+
+
 def _change(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
     from services.composer.engine.listen.change import change_tune
     from services.composer.engine.listen.record import analysis_from_json, analysis_to_json
@@ -67,10 +89,27 @@ def _change(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], 
         analysis_from_json(request["analysis"]),
         notes=[HeardNote(a / 1e3, b / 1e3, pitch, float(pitch)) for a, b, pitch in change.get("notes", ())],
         segment=Segment(start / 1e3, end / 1e3, 1.0) if end else None,
+    )
+    # Other notes have their key and metre found anew; what the person says of them comes after that.
+    changed = change_tune(
+        _named(changed, change.get("key", ""), change.get("beats_per_bar", 0)),
         transpose=change.get("transpose_semitones", 0),
         tempo_bpm=change.get("tempo_bpm", 0.0),
     )
     return analysis_to_json(changed), b""
+
+
+def _named(analysis: Analysis, key: str, beats_per_bar: int) -> Analysis:
+    """Return the analysis in the key and the metre that a person names; empty and 0 keep what was heard."""
+    from services.composer.engine.music import Key, Mode
+
+    if key:
+        tonic, _, mode = key.partition(" ")
+        analysis = replace(analysis, key=Key(KEY_NAMES.index(tonic), Mode(mode)))
+    if beats_per_bar and beats_per_bar != analysis.beats_per_bar:
+        # Bars of 6/8 are told by the beats that are divided in three; whoever counts otherwise hears them in two.
+        analysis = replace(analysis, beats_per_bar=beats_per_bar, compound=False)
+    return analysis
 
 
 def _make(request: dict[str, Any], _blob: bytes, say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
@@ -190,6 +229,7 @@ def _judge(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], N
 _TASKS = {
     "check": _check,
     "listen": _listen,
+    "hear": _hear,
     "segment": _segment,
     "change": _change,
     "make": _make,

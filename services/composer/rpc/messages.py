@@ -1,6 +1,5 @@
 """Turns tracks, jobs and their events into messages of the contract."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,9 +7,11 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cadenza.composer.v1 import sung_line_pb2 as sung_pb
+from cadenza.composer.v1 import take_service_pb2 as take_pb
 from cadenza.composer.v1 import track_service_pb2 as pb
 from cadenza.error.v1.reason_pb2 import Reason
 from cadenza.job.v1 import job_pb2
+from services.composer.domain.take import CURVE_STEP_MS, Hearing, curve_cents
 from services.composer.domain.track import Recipe, Track, Variant
 from services.composer.usecases.address import Address
 from services.kit.jobs.job import Job, JobEvent
@@ -20,9 +21,6 @@ ESTIMATED_TIME_S = 30
 """Usual time of a song from submission to the end, as the older clients are told."""
 
 _NOWHERE = Address("", "", ())
-# The engine keeps one value of the curve per frame; the eye needs fewer.
-_FRAME_MS, _EVERY = 10, 2
-_A_HZ, _A_PITCH = 440.0, 69
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
@@ -128,12 +126,21 @@ def _line(kept: Sequence[Any]) -> sung_pb.SungLine:
 
 def tune_message(track: Track, recipe: Recipe) -> pb.GetTuneResponse:
     """Return the tune of a track that has one: what was heard, and every second value of the curve it was read from."""
-    curve = recipe.order["analysis"]["f0_hz"][::_EVERY]
-    cents = [round(100 * (_A_PITCH + 12 * math.log2(hz / _A_HZ))) if hz > 0 else 0 for hz in curve]
     return pb.GetTuneResponse(
         analysis=_analysis(track.analysis) if track.analysis else None,
-        f0_cents=cents,
-        f0_step_ms=_EVERY * _FRAME_MS,
+        f0_cents=curve_cents(recipe.order["analysis"]["f0_hz"]),
+        f0_step_ms=CURVE_STEP_MS,
+    )
+
+
+def hearing_message(hearing: Hearing) -> take_pb.HearTakeResponse:
+    """Return what was heard in a take as its owner is told."""
+    return take_pb.HearTakeResponse(
+        refusal=hearing.refusal,
+        advice=hearing.advice,
+        analysis=_analysis(hearing.analysis) if hearing.analysis else None,
+        f0_cents=hearing.f0_cents,
+        f0_step_ms=CURVE_STEP_MS,
     )
 
 

@@ -116,4 +116,6 @@ def _tune_change(message: pb.TuneChange) -> TuneChange:
         segment_end_ms=message.segment_end_ms,
         transpose_semitones=message.transpose_semitones,
         tempo_bpm=message.tempo_bpm,
+        key=message.key,
+        beats_per_bar=message.beats_per_bar,
     )

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cadenza.media.v1 import asset_service_pb2 as media_pb2
-from services.composer.domain.errors import TakeMissing, TrackNotFound
+from services.composer.domain.errors import TrackNotFound
 from services.composer.domain.track import Recipe, Track, TrackState, Variant
 from services.composer.storage import track as storage
+from services.composer.usecases.recording import read_recording
 from services.kit import crash
 from services.kit.crash import Act
 from services.kit.errors import RemoteError
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
     from services.kit.db.engine import Database
 
 _CHUNK_BYTES = 256 * 1024
-_LARGEST_TAKE_BYTES = 16 * 1024 * 1024
 _TRANSFER_TIMEOUT_S = 60
 _FENCE_TIMEOUT_S = 5
-_GONE = frozenset({"NOT_FOUND", "ASSET_NOT_READY"})
 
 
 class Making:
@@ -61,22 +60,7 @@ class Making:
 
     async def take(self, track: Track) -> bytes:
         """Return the take that the track is made from, as Media's mp3; raises TakeMissing when another try is vain."""
-        request = media_pb2.ReadAssetRequest(asset_id=track.asset_id, user_id=track.user_id)
-        data = bytearray()
-        call = self._media.ReadAsset(request, timeout=_TRANSFER_TIMEOUT_S)
-        try:
-            with calling(), crash.around(Act.TAKE_READ):
-                async for message in call:
-                    data += message.chunk
-                    if len(data) > _LARGEST_TAKE_BYTES:
-                        raise TakeMissing("the recording is too large to be read", asset_id=track.asset_id)
-        except RemoteError as error:
-            if error.reason in _GONE:
-                raise TakeMissing("the recording is gone", asset_id=track.asset_id) from error
-            raise
-        finally:
-            call.cancel()  # which changes nothing about a stream that was read to its end
-        return bytes(data)
+        return await read_recording(self._media, track.user_id, track.asset_id)
 
     async def heard(self, track_id: str, analysis: dict[str, Any]) -> None:
         """Keep with the track what was heard in its take."""

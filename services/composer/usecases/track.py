@@ -6,9 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cadenza.media.v1 import asset_service_pb2 as media_pb2
 from services.composer.domain.errors import (
-    AssetNotReady,
     GenerateBusy,
     LyricsNotFound,
     SourceNotUsable,
@@ -19,6 +17,7 @@ from services.composer.domain.lyrics import LYRICS
 from services.composer.domain.track import TRASH_KEPT, Recipe, Track, TrackState, Wishes, clean_line, clean_text
 from services.composer.storage import lyrics, subject
 from services.composer.storage import track as storage
+from services.composer.usecases.recording import check_recording
 from services.kit.crash import Act
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
 from services.kit.errors import IdempotencyKeyReused, ParamInvalid
@@ -26,7 +25,6 @@ from services.kit.ids import is_id, new_id
 from services.kit.jobs.errors import JobNotCancellable, JobNotFound
 from services.kit.jobs.policy import Policy
 from services.kit.jobs.states import State
-from services.kit.rpc.errors import calling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +106,7 @@ class Tracks:
         if wishes.source_track_id:
             wishes = await self._of_source(caller, wishes)
         elif wishes.asset_id:
-            await self._check_asset(caller, wishes.asset_id)
+            await check_recording(self._media, caller.user_id, wishes.asset_id)
         wishes = await self._with_words(caller, wishes)
         track, job, new = await self._write(caller, wishes, key)
         if not new:
@@ -137,18 +135,6 @@ class Tracks:
             return track, job
         queued = await self._charge.go_on(job)
         return replace(track, cost_credits=queued.cost_credits), queued.job
-
-    async def _check_asset(self, caller: Caller, asset_id: str) -> None:
-        with calling():
-            answer = await self._media.ResolveAsset(
-                media_pb2.ResolveAssetRequest(asset_id=asset_id, user_id=caller.user_id), timeout=5
-            )
-        asset = answer.asset
-        if asset.kind != media_pb2.Asset.KIND_RECORDING:
-            raise ParamInvalid.of("asset_id", "is not a recording")
-        if asset.state != media_pb2.Asset.STATE_READY:
-            state = media_pb2.Asset.State.Name(asset.state).removeprefix("STATE_").lower()
-            raise AssetNotReady("the recording is not ready", asset_id=asset_id, state=state)
 
     async def _of_source(self, caller: Caller, wishes: Wishes) -> Wishes:
         """Return the wishes with the recording, and where they have none the title, of the track whose tune they take.
@@ -322,11 +308,9 @@ class Tracks:
 
 
 def _tune(wishes: Wishes) -> dict[str, Any]:
-    """Return what the job has to know of where its tune is from; nothing for a recording."""
-    if not wishes.source_track_id:
-        return {}
-    change = wishes.tune_change.plain() if wishes.tune_change else {}
-    return {"source_track_id": wishes.source_track_id, "tune_change": change}
+    """Return what the job has to know of its tune: whose it is, and what is to be otherwise in it."""
+    change = {"tune_change": wishes.tune_change.plain()} if wishes.tune_change else {}
+    return {"source_track_id": wishes.source_track_id, **change} if wishes.source_track_id else change
 
 
 def _found(track: Track | None, track_id: str) -> Track:

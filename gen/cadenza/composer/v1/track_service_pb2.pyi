@@ -434,7 +434,7 @@ class CreateTrackRequest(_message.Message):
     """Own finished track whose tune is taken as it was heard, without listening anew; excludes `asset_id`."""
     @_builtins.property
     def tune_change(self) -> Global___TuneChange:
-        """What is to be otherwise in the tune of `source_track_id`; absent changes nothing."""
+        """What is to be otherwise in the tune of the recording or of `source_track_id`; absent changes nothing."""
 
     def __init__(
         self,
@@ -472,6 +472,8 @@ class TuneChange(_message.Message):
     SEGMENT_END_MS_FIELD_NUMBER: _builtins.int
     TRANSPOSE_SEMITONES_FIELD_NUMBER: _builtins.int
     TEMPO_BPM_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    BEATS_PER_BAR_FIELD_NUMBER: _builtins.int
     segment_start_ms: _builtins.int
     """Start of the stretch to compose upon, in milliseconds."""
     segment_end_ms: _builtins.int
@@ -480,6 +482,10 @@ class TuneChange(_message.Message):
     """Semitones up, or down when negative."""
     tempo_bpm: _builtins.float
     """Quarter notes a minute that the song is played at; 0 keeps those that were heard."""
+    key: _builtins.str
+    """Key to find the harmony in, before it is transposed, for example `D major`; empty keeps the one that was heard."""
+    beats_per_bar: _builtins.int
+    """Beats in a bar, 3 or 4; 0 keeps those that were heard."""
     @_builtins.property
     def notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeardNote]:
         """All notes, in the order of their starts, instead of those that were heard; empty keeps those. A note that another
@@ -494,10 +500,12 @@ class TuneChange(_message.Message):
         segment_end_ms: _builtins.int = ...,
         transpose_semitones: _builtins.int = ...,
         tempo_bpm: _builtins.float = ...,
+        key: _builtins.str = ...,
+        beats_per_bar: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["notes", b"notes", "segment_end_ms", b"segment_end_ms", "segment_start_ms", b"segment_start_ms", "tempo_bpm", b"tempo_bpm", "transpose_semitones", b"transpose_semitones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beats_per_bar", b"beats_per_bar", "key", b"key", "notes", b"notes", "segment_end_ms", b"segment_end_ms", "segment_start_ms", b"segment_start_ms", "tempo_bpm", b"tempo_bpm", "transpose_semitones", b"transpose_semitones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
