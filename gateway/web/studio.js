@@ -4,6 +4,7 @@ import { Account } from "./account.js";
 import { ApiError, call, callPatiently, pause, randomId, remember, remembered } from "./api.js";
 import { $, copyText, el } from "./dom.js";
 import { watch } from "./events.js";
+import { Hearing } from "./hearing.js";
 import { silence } from "./player.js";
 import { Stages } from "./stages.js";
 import { loadLimits, Take } from "./take.js";
@@ -24,12 +25,14 @@ const take = new Take({
     state.asset = asset;
     if (asset) go({ asset: asset.asset_id });
     else if (place().asset) go({});
+    hearing.open(asset);
     showPrice();
   },
   fail: complain,
   announce,
 });
 
+const hearing = new Hearing({ announce, changed: () => showPrice(), why: (reason) => reasonWords(reason) });
 const words = new Words({ complain, announce, paid: settleBalance, taken: showPrice });
 const account = new Account({ announce });
 const tune = new Tune({ complain, announce, started: goOn });
@@ -116,9 +119,10 @@ function showPrice() {
   const poor = known && balance.available_credits < price;
   // A tune or words are enough; with both the words are sung to the tune.
   const enough = Boolean(asset) || (state.facts !== null && $("lyrics").value.trim() !== "");
-  $("make").disabled = !enough || poor;
-  $("make-hint").hidden = enough && !poor;
-  $("make-hint").textContent = say(poor ? "wish.poor" : "wish.first_take");
+  const { pending, refused } = hearing;
+  $("make").disabled = !enough || poor || pending || refused;
+  $("make-hint").hidden = enough && !poor && !refused;
+  $("make-hint").textContent = say(refused ? "wish.refused" : poor ? "wish.poor" : "wish.first_take");
 }
 
 // ---- the wish
@@ -127,6 +131,8 @@ function wishBody() {
   const form = new FormData($("wish"));
   const words = (name) => form.get(name).trim();
   const tune = state.asset ? { asset_id: state.asset.asset_id } : {};
+  const change = state.asset && hearing.change();
+  if (change) tune.tune_change = change;
   return { ...tune, style: words("style"), mood: words("mood"), title: words("title"), lyrics: words("lyrics"), voice_gender: words("voice_gender"), duration_s: Number(form.get("duration_s")) };
 }
 
@@ -351,6 +357,7 @@ function tryAgain() {
 async function loadFacts() {
   const [client, prices] = await Promise.all([loadLimits(), call("GET", "/api/v1/wallet/prices"), loadBalance()]);
   state.errors = client.errors;
+  hearing.words();
   take.limits = client.upload;
   state.price = prices.prices.find((each) => each.kind === "music")?.amount_credits ?? null;
   tune.price = state.price;
@@ -364,6 +371,7 @@ async function loadFacts() {
 whenLocaleChanges(async () => {
   state.errors = (await loadLimits().catch(() => ({ errors: state.errors }))).errors;
   take.words();
+  hearing.words();
   words.show();
   tune.words();
   account.show();

@@ -9,6 +9,7 @@ import { clock, say } from "./text.js";
 import { drawWave, measure } from "./wave.js";
 
 const LIVE_BARS = 96;
+const COUNTDOWN_S = 10; // how long before its end a take says so
 const VIEWS = ["choose", "listen", "sending", "ready"];
 
 export class Take {
@@ -53,11 +54,14 @@ export class Take {
     silence();
     const levels = [];
     const live = $("live");
+    const longest = (this.limits?.max_duration_ms ?? 180000) / 1000;
     try {
       this.recording = await startTake({
-        longest: (this.limits?.max_duration_ms ?? 180000) / 1000,
+        longest,
         tell: (seconds, level) => {
           $("clock").textContent = clock(seconds);
+          const left = Math.ceil(longest - seconds);
+          if (left <= COUNTDOWN_S) $("record-hint").textContent = say("take.left", { seconds: Math.max(left, 0) });
           $("level").style.transform = `scale(${(1 + level * 0.5).toFixed(3)})`;
           levels.push(level * level * 100);
           live.replaceChildren(drawWave([...Array(LIVE_BARS).fill(0), ...levels].slice(-LIVE_BARS), LIVE_BARS).svg);
@@ -166,7 +170,7 @@ export class Take {
   showReady() {
     const { asset } = this;
     $("ready-words").textContent = say("take.ready", { length: clock(asset.duration_ms / 1000) });
-    $("ready-wave").replaceChildren(makePlayer({ src: asset.url, peaks: asset.peaks, seconds: asset.duration_ms / 1000, name: say("take.preview") }));
+    $("heard-player").replaceChildren(makePlayer({ src: asset.url, peaks: asset.peaks, seconds: asset.duration_ms / 1000, name: say("take.preview") }));
   }
 
   reset() {

@@ -48,12 +48,15 @@ async def faults(page: Page, axe: str) -> list[str]:
 async def test_axe_finds_nothing_in_the_studio(
     open_page: Open, axe: str, singer: Person, song: Song, hum: Path, settings: dict[str, Any]
 ) -> None:
-    """Beginning, take, account, finished song with its open tune, and the page of a wrong address pass WCAG 2.2 AA."""
+    """Beginning, take, its tune, account, finished song with its open tune, and a wrong address pass WCAG 2.2 AA."""
     page: Page = await open_page("/", **settings)
     found = {"start": await faults(page, axe)}
     await page.set_input_files("#file", hum)
     await expect(page.locator("#take-use")).to_be_visible()
     found["take"] = await faults(page, axe)
+    await page.click("#take-use")
+    await expect(page.locator("#heard-roll .note").first).to_be_visible()
+    found["heard"] = await faults(page, axe)
     await page.click("#purse")
     await expect(page.locator("#account-sessions li").first).to_be_visible()
     found["account"] = await faults(page, axe)
