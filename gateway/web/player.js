@@ -1,4 +1,5 @@
-// A sound with a button, its outline to point at, and its time. Only one plays at a time.
+// A sound with a button, its outline to point at, and its time. Only one plays at a time, and those of a group go on
+// from each other's moment.
 
 import { clock, say } from "./text.js";
 import { drawWave } from "./wave.js";
@@ -23,8 +24,8 @@ async function renewing(audio, renew) {
 }
 
 // Returns the element of a player. `seconds` is used until the sound itself says how long it is; `renew` resolves to a
-// fresh address when the present one has ended.
-export function makePlayer({ src, peaks, seconds, name, renew }) {
+// fresh address when the present one has ended; players with the same object as `group` share its moment `at`.
+export function makePlayer({ src, peaks, seconds, name, renew, group }) {
   const audio = Object.assign(new Audio(), { preload: "metadata", src });
   const wave = drawWave(peaks?.length ? peaks : [0]);
   const button = document.createElement("button");
@@ -58,6 +59,7 @@ export function makePlayer({ src, peaks, seconds, name, renew }) {
   };
   const seek = (to) => {
     audio.currentTime = Math.min(Math.max(to, 0), Math.max(length() - 0.1, 0));
+    if (group) Object.assign(group, { at: audio.currentTime, last: audio });
     show();
   };
   const follow = () => {
@@ -65,15 +67,22 @@ export function makePlayer({ src, peaks, seconds, name, renew }) {
     if (!audio.paused) requestAnimationFrame(follow);
   };
 
-  button.addEventListener("click", () => (audio.paused ? audio.play().catch(show) : audio.pause()));
+  button.addEventListener("click", () => {
+    if (!audio.paused) return audio.pause();
+    if (group?.last && group.last !== audio) seek(group.last.paused ? group.at : group.last.currentTime);
+    audio.play().catch(show);
+  });
   audio.addEventListener("play", () => {
     audio.dataset.wanted = "true"; // a browser pauses what failed before it says so
     if (playing && playing !== audio) playing.pause();
     playing = audio;
+    if (group) group.last = audio;
     follow();
   });
   audio.addEventListener("pause", () => audio.error || delete audio.dataset.wanted);
   for (const event of ["pause", "ended", "loadedmetadata", "seeked"]) audio.addEventListener(event, show);
+  // After the end the other one begins at the beginning.
+  if (group) audio.addEventListener("pause", () => group.last === audio && (group.at = audio.ended ? 0 : audio.currentTime));
   audio.addEventListener("error", () => renewing(audio, renew).catch(() => (time.textContent = say("play.failed"))));
   slider.addEventListener("pointerdown", (event) => {
     const point = (each) => {

@@ -40,20 +40,20 @@ if (sound && heard) {
 
 const timed = document.querySelector(".timed");
 if (sound && timed) {
-  const lines = [...timed.children].map((element) => ({
-    start: Number(element.dataset.at),
-    end: Number(element.dataset.end),
-    element,
-    syllables: [...element.children].map((each) => ({ start: Number(each.dataset.at), element: each })),
-  }));
-  follow(sound, lines);
-  timed.classList.add("live");
-  timed.addEventListener("click", (event) => {
-    const line = event.target.closest("li");
-    if (!line) return;
-    sound.currentTime = Number(line.dataset.at) / 1000;
-    sound.play().catch(() => {});
+  const lines = [...timed.children].map((line) => {
+    // A place to jump to, for the keyboard too; without scripts the line stays text.
+    const element = document.createElement("button");
+    element.type = "button";
+    element.append(...line.childNodes);
+    line.append(element);
+    element.addEventListener("click", () => {
+      sound.currentTime = Number(line.dataset.at) / 1000;
+      sound.play().catch(() => {});
+    });
+    const syllables = [...element.children].map((each) => ({ start: Number(each.dataset.at), element: each }));
+    return { start: Number(line.dataset.at), end: Number(line.dataset.end), element, syllables };
   });
+  follow(sound, lines);
 }
 
 const copy = document.getElementById("copy");

@@ -238,7 +238,8 @@ function showSong() {
 
 function showVariants() {
   const { track } = state;
-  $("variants").replaceChildren(...track.variants.map((variant) => variantCard(variant, track, { choose, renew })));
+  const group = {};
+  $("variants").replaceChildren(...track.variants.map((variant) => variantCard(variant, track, { choose, renew, group })));
 }
 
 async function renew(variant) {

@@ -8,19 +8,21 @@ import { clock, engineName, has, keyName, say, styleName } from "./text.js";
 
 const MOST_CHORDS = 16;
 
-// Returns the card of a variant; `choose` is called when the person takes it, `renew` for a fresh address of its sound.
-export function variantCard(variant, track, { choose, renew }) {
+// Returns the card of a variant; `choose` is called when the person takes it, `renew` for a fresh address of its sound;
+// the cards of one song share a `group`, so that one hears both at the same moment.
+export function variantCard(variant, track, { choose, renew, group }) {
   const name = say("variant.name", { label: variant.label });
   const chosen = variant.variant_id === track.chosen_variant_id;
   const head = el("h3", { id: `variant-${variant.label}` }, el("span", { className: "letter", "aria-hidden": "true" }, variant.label), el("span", { className: "unseen" }, `${name}: `), styleName(variant.style));
   const badge = variant.recommended ? el("span", { className: "badge" }, say("variant.recommended")) : null;
   const card = el("article", { className: `card variant ${variant.label.toLowerCase()}${chosen ? " chosen" : ""}`, "aria-labelledby": head.id }, el("header", {}, head, badge ?? ""));
-  const player = makePlayer({ src: variant.audio_url, peaks: variant.peaks, seconds: variant.duration_ms / 1000, name: `${track.title} ${variant.label}`, renew: () => renew(variant) });
+  const player = makePlayer({ src: variant.audio_url, peaks: variant.peaks, seconds: variant.duration_ms / 1000, name: `${track.title} ${variant.label}`, renew: () => renew(variant), group });
   card.append(player);
   card.append(
     facts([
       [say("fact.key"), keyName(variant.key)],
       [say("fact.tempo"), say("share.tempo", { tempo: Math.round(variant.tempo_bpm) })],
+      [say("fact.score"), say("share.score", { score: Math.round(variant.score * 100) })],
       [say("fact.length"), clock(variant.duration_ms / 1000)],
       [say("fact.engine"), engineName(track.provider, variant.engine)],
     ]),

@@ -15,6 +15,9 @@ STEP_MS = 60_000
 ENGLISH = {"locale": "en-GB", "viewport": {"width": 1200, "height": 900}}
 PHONE = {"locale": "zh-CN", "viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
 
+# What WCAG 2.2 asks at levels A and AA, and nothing beyond it.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
 # Opens a page at a path, for a visitor with these settings.
 Open = Callable[..., Any]
 
@@ -51,3 +54,15 @@ async def enter(page: Page, person: Person) -> None:
     """Let the page be that person's browser."""
     session = json.dumps({"token": person.token, "until": (time.time() + 3600) * 1000})
     await page.evaluate("kept => localStorage.setItem('cadenza.session', kept)", session)
+
+
+async def faults(page: Page, axe: str) -> list[str]:
+    """Return what axe finds wrong on the page as it stands: the rule, how grave, and where."""
+    await page.evaluate(axe)
+    found: dict[str, Any] = await page.evaluate(
+        "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", RULES
+    )
+    return [
+        f"{each['impact']} {each['id']}: {' | '.join(str(node['target']) for node in each['nodes'][:4])}"
+        for each in found["violations"]
+    ]

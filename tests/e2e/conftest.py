@@ -14,7 +14,10 @@ from services.mesh.home import Home
 from services.mesh.hum import SAMPLE_RATE, SAMPLE_SEED, SAMPLE_TEMPO_BPM, SAMPLE_TUNE, synthesize_hum
 from services.mesh.postgres import Postgres
 from services.mesh.up import RunningMesh, running_mesh
-from tests.e2e import aio_stubs  # noqa: F401  # before anybody imports the typed client
+from tests.e2e import (
+    aio_stubs,  # noqa: F401  # before anybody imports the typed client
+    npm,
+)
 from tests.e2e.browsing import ENGLISH, STEP_MS, Open, Watched
 from tests.e2e.chromium import NoChromiumError, find_chromium, singing_browser
 from tests.e2e.people import Event, Person, Song, until
@@ -124,6 +127,13 @@ async def browser(hum: Path) -> AsyncIterator[Browser]:
         pytest.skip(str(reason))
     async with singing_browser(executable, hum) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core."""
+    modules = npm.install(tmp_path_factory.mktemp("axe"), "axe-core@4.10")
+    return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture

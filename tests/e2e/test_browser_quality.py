@@ -7,12 +7,9 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from services.mesh.up import RunningMesh
-from tests.e2e import npm
-from tests.e2e.browsing import Open, enter
+from tests.e2e.browsing import Open, enter, faults
 from tests.e2e.people import Person, Song
 
-# What WCAG 2.2 asks at levels A and AA, and nothing beyond it.
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LIGHT_AND_DARK = [
     {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}},
     {"locale": "zh-CN", "viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
@@ -23,25 +20,6 @@ MOST_BYTES = 150_000
 FIRST_PAINT_MS = 1000
 SLOWER = 4
 TRIES = 3
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core."""
-    modules = npm.install(tmp_path_factory.mktemp("axe"), "axe-core@4.10")
-    return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-
-
-async def faults(page: Page, axe: str) -> list[str]:
-    """Return what axe finds wrong on the page as it stands: the rule, how grave, and where."""
-    await page.evaluate(axe)
-    found: dict[str, Any] = await page.evaluate(
-        "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", RULES
-    )
-    return [
-        f"{each['impact']} {each['id']}: {' | '.join(str(node['target']) for node in each['nodes'][:4])}"
-        for each in found["violations"]
-    ]
 
 
 @pytest.mark.parametrize("settings", LIGHT_AND_DARK, ids=["wide", "phone"])

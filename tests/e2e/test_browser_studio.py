@@ -86,10 +86,7 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     await expect(page.locator("#song")).to_be_visible(timeout=SONG_MS)
     await expect(page.locator("#purse")).to_have_text("80 credits")
     assert "<img" not in await page.inner_html("#song-head")
-    for label in ("a", "b"):
-        await page.click(f".variant.{label} .play")
-        await _playing(page, f".variant.{label}")
-    assert await page.eval_on_selector_all("audio", "all => all.filter(each => !each.paused).length") == 1
+    await _compare(page)
 
     await page.eval_on_selector(".variant.b audio", SPOILED)
     await _playing(page, ".variant.b")
@@ -126,6 +123,29 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     assert (await sound.value).status in {200, 206}
 
     await _change_the_tune(page)
+
+
+async def _compare(page: Page) -> None:
+    """Hear A from its middle, then B: one plays at a time, each from the moment at which the other was left."""
+    at = "label => document.querySelector(`.variant.${label} audio`).currentTime"
+    await page.click(".variant.a .play")
+    await _playing(page, ".variant.a")
+    await page.click(".variant.a .wave", position={"x": 60, "y": 20})
+    await page.wait_for_function("() => document.querySelector('.variant.a audio').currentTime > 2")
+    await page.click(".variant.b .play")
+    await _playing(page, ".variant.b")
+    left, taken = float(await page.evaluate(at, "a")), float(await page.evaluate(at, "b"))
+    assert left > 2
+    assert left - 0.1 <= taken < left + 3
+    await page.click(".variant.b .play")
+    stopped = float(await page.evaluate(at, "b"))
+    await page.click(".variant.a .play")
+    await page.wait_for_function("from => document.querySelector('.variant.a audio').currentTime > from", arg=stopped)
+    assert await page.eval_on_selector_all("audio", "all => all.filter(each => !each.paused).length") == 1
+    for label in ("a", "b"):
+        await expect(page.locator(f".variant.{label} .facts")).to_contain_text(re.compile(r"Evaluation\s*\d+ of 100"))
+        assert await page.locator(f".variant.{label} .melody meter").get_attribute("value")
+    assert await page.locator(".remarks").count() == 1
 
 
 async def _change_the_tune(page: Page) -> None:

@@ -5,14 +5,14 @@ import re
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.browsing import PHONE, STEP_MS, Open, overflow
+from tests.e2e.browsing import PHONE, STEP_MS, Open, faults, overflow
 
 SONG_MS = 240_000
 WORDS = "[verse]\n海边的夏天风很大\n你来看我写的<b>名字</b>\n[chorus]\n请你记得今晚的月光"
 
 
-async def test_words_alone_become_a_song_to_sing_along(open_page: Open) -> None:
-    """Words and a voice are enough for a song; its lines light up as they are sung, and a click jumps to one."""
+async def test_words_alone_become_a_song_to_sing_along(open_page: Open, axe: str) -> None:
+    """Words and a voice are enough for a song; its lines light up as they are sung, a click or a key jumps to one."""
     page: Page = await open_page("/")
     await expect(page.locator("#purse")).to_have_text("100 credits")
     await expect(page.locator("#make")).to_be_disabled()
@@ -44,12 +44,24 @@ async def test_words_alone_become_a_song_to_sing_along(open_page: Open) -> None:
     for width in (360, 1200):
         await page.set_viewport_size({"width": width, "height": 900})
         assert await overflow(page) == 0
+    assert await faults(page, axe) == []
 
     await page.click("#share")
     await expect(page.locator("#share-link")).to_have_value(re.compile("/s/"))
     friend: Page = await open_page(await page.input_value("#share-link"), **PHONE)
-    shared = friend.locator(".timed li")
+    shared = friend.locator(".timed").get_by_role("button")
     assert await shared.count() >= 3
-    await shared.nth(1).click()
+    assert await faults(friend, axe) == []
+    await shared.nth(0).focus()
+    await friend.keyboard.press("Tab")
+    await expect(shared.nth(1)).to_be_focused()
+    await friend.keyboard.press("Enter")
     await expect(shared.nth(1)).to_have_attribute("aria-current", "true")
+    await shared.nth(2).click()
+    await expect(shared.nth(2)).to_have_attribute("aria-current", "true")
     assert await overflow(friend) == 0
+
+    plain: Page = await open_page("about:blank", java_script_enabled=False)
+    await plain.goto(friend.url)
+    assert await plain.locator(".timed li").count() == await shared.count()
+    assert await plain.locator(".timed button").count() == 0
