@@ -7,15 +7,17 @@ from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.composer.engine.compose.form import TAIL_S
+from services.composer.engine.compose.form import TAIL_S, most_tune_bars, plan_form, wanted_bars
 from services.composer.engine.compose.grooves import BASS, COMPS, DRUMS, bar_of
 from services.composer.engine.compose.harmony import chord_at
 from services.composer.engine.compose.instruments import instrument
-from services.composer.engine.compose.song import compose
+from services.composer.engine.compose.moods import find_mood
+from services.composer.engine.compose.song import Feel, compose, in_time
 from services.composer.engine.compose.styles import STYLES, find_style
 from services.composer.engine.music import Analysis, Key, Mode, Note, Part, Score
 from tests.composer.hand_made import TUNES, analysis_from, analysis_of, brief
@@ -82,12 +84,36 @@ def test_a_and_b_differ_in_harmony_tempo_and_instruments(style: str, name: str) 
 
 @pytest.mark.parametrize("name", ["mo li hua", "amazing grace", "scarborough fair"])
 @pytest.mark.parametrize("seconds", [30.0, 47.0, 80.0, 180.0])
-def test_the_song_lasts_about_as_long_as_asked(name: str, seconds: float) -> None:
-    """The length is within twelve per cent of the wish, within eight from 45 seconds on."""
+def test_the_song_lasts_as_long_as_asked(name: str, seconds: float) -> None:
+    """The length is within five per cent of the wish."""
     for label in LABELS:
         score = compose(analysis_of(name, tempo_bpm=104.0), brief(seconds=seconds), label)
         length = score.total_beats * 60.0 / score.tempo_bpm + TAIL_S
-        assert abs(length / seconds - 1.0) <= (0.12 if seconds < 45.0 else 0.08)
+        assert abs(length / seconds - 1.0) <= 0.05
+
+
+def test_a_form_is_found_for_tunes_of_any_length() -> None:
+    """Tunes of 1 to 32 bars, at any tempo, in any metre: the length asked for is missed by five per cent at most.
+
+    The tempo has to give way for that in few songs, short ones of long bars, some of which miss without it.
+    """
+    rng = np.random.default_rng(11)
+    fitted, plain = [], []
+    for turn in range(400):
+        tempo, seconds = rng.uniform(48.0, 190.0), rng.uniform(30.0, 180.0)
+        if turn % 4 == 0:
+            tempo, seconds = rng.uniform(48.0, 60.0), rng.uniform(30.0, 36.0)
+        per_bar = int(rng.choice([2, 3, 4]))
+        bars = wanted_bars(seconds, tempo_bpm=tempo, beats_per_bar=per_bar)
+        tune_bars = min(int(rng.choice([1, 2, 3, 4, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32])), most_tune_bars(bars))
+        beats = plan_form(tune_bars, bars, vary_first_verse=False).bars * per_bar
+        feel = in_time(Feel(STYLES[0], find_mood(""), tempo), beats, seconds)
+        assert abs(feel.tempo_bpm / tempo - 1.0) <= 0.0301
+        fitted.append(abs((beats * 60.0 / feel.tempo_bpm + TAIL_S) / seconds - 1.0))
+        plain.append(abs((beats * 60.0 / tempo + TAIL_S) / seconds - 1.0))
+    assert max(fitted) <= 0.05
+    assert max(plain) > 0.05
+    assert sum(off != same for off, same in zip(fitted, plain, strict=True)) <= 40
 
 
 @pytest.mark.parametrize("name", sorted(TUNES))

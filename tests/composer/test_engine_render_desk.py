@@ -22,7 +22,14 @@ from services.composer.engine.render.effects import (
     reverberate,
     room_impulse,
 )
-from services.composer.engine.render.master import CEILING_DBTP, TARGET_LUFS, block_peaks, limiter_curve, master
+from services.composer.engine.render.master import (
+    CEILING_DBTP,
+    TARGET_LUFS,
+    block_peaks,
+    colour_gains_db,
+    limiter_curve,
+    master,
+)
 from services.composer.engine.render.soundfont import find_soundfont
 from services.composer.engine.render.synth import events_of
 from tests.composer.hand_made import analysis_of, brief
@@ -115,6 +122,23 @@ def test_mastering_reaches_loudness_and_ceiling_from_any_level() -> None:
         done = master(bursts * np.float32(gain), tail_s=0.5)
         assert done.loudness_lufs == pytest.approx(TARGET_LUFS, abs=0.4)
         assert true_peak_dbtp(done.audio, RENDER_RATE) <= CEILING_DBTP + 0.01
+
+
+@pytest.mark.parametrize(("wanting_db", "low_db", "high_db"), [(5.0, 2.0, 4.0), (14.0, 6.5, 10.0)])
+def test_the_colour_is_mended_the_better_part_and_a_glaring_fault_nearly_whole(
+    wanting_db: float, low_db: float, high_db: float
+) -> None:
+    """Noise of the usual colour but for one octave: seven tenths are given to it, more when it lacks very much."""
+    rng = np.random.default_rng(2)
+    spectrum = np.fft.rfft(rng.standard_normal(1 << 19))
+    hertz = np.maximum(np.fft.rfftfreq(1 << 19, 1.0 / RENDER_RATE), 20.0)
+    usual = np.interp(np.log2(hertz / 63.0), range(8), (-1.0, 0.0, -1.0, -2.0, -4.0, -7.0, -11.0, -16.0))
+    usual -= 10.0 * np.log10(hertz)
+    top = hertz >= 8000.0 / 2.0**0.5
+    made = np.fft.irfft(spectrum * 10.0 ** ((usual - wanting_db * top) / 20.0)).astype(np.float32)
+    gains = colour_gains_db(np.stack([made, made], axis=1))
+    assert low_db <= gains[-1] <= high_db
+    assert max(abs(gain) for gain in gains[:-1]) <= 2.5
 
 
 def test_the_room_decays_and_differs_left_from_right() -> None:

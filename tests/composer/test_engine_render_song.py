@@ -86,6 +86,20 @@ def test_the_tune_is_carried_by_the_lead(songs: dict[str, Rendered], name: str) 
     assert melody_presence(song.song.audio, raised, song.score.tempo_bpm) <= 0.1
 
 
+def test_a_tune_on_the_fiddle_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Around A4 the fiddle carries the tune as other leads do; without its own filters it does not."""
+    score = compose(analysis_of("greensleeves", tempo_bpm=80.0), brief("ballad", seconds=50.0, seed=5), "A")
+    assert next(part.program for part in score.parts if part.name == "lead") == 110
+
+    def on_top() -> float:
+        audio = render(score, soundfont=SOUNDFONT).audio
+        return melody_presence(audio, score.melody, score.tempo_bpm, swing=score.swing)
+
+    assert on_top() >= 0.95
+    monkeypatch.setattr("services.composer.engine.render.mix.OWN_TONE", {})
+    assert on_top() <= 0.8
+
+
 @pytest.mark.parametrize("name", ["pop A", "guofeng B"])
 def test_the_decoded_mp3_is_at_minus_fourteen_and_below_minus_one(songs: dict[str, Rendered], name: str) -> None:
     """After the encoder an independent meter reads -14 LUFS within half a unit and no true peak above -1 dBTP."""

@@ -17,10 +17,15 @@ SONGS = {
     "1": "54ba7acf5831218c915846bbd619ca292ee79137bd035834ff99efbf886cf437",
     # The same notes; the master brings the colour of the song nearer to the usual one.
     "2": "54ba7acf5831218c915846bbd619ca292ee79137bd035834ff99efbf886cf437",
+    # Forms that last as long as was asked; bowed leads less shrill, no square wave.
+    "3": "c43f88887ee6f51e7382dcc34f73b78ec475f03abca81828f5f6b50658f5058c",
 }
 
 # Likewise of words, alone and on a tune.
-SUNG = {"2": "494d75c146fbf900bc247f43fcb83ea2deb0936447daf25233aa9b89df849662"}
+SUNG = {
+    "2": "494d75c146fbf900bc247f43fcb83ea2deb0936447daf25233aa9b89df849662",
+    "3": "06bf0c4c41e56d6fc42996906ddd971e33665aa100f92c44511bb38c59c78aef",
+}
 
 
 def _songs() -> str:

@@ -7,5 +7,5 @@ stereo signal, `judge` measures the result. It reads no files but the soundfont 
 packages it uses, and imports nothing of the services around it.
 """
 
-VERSION = "2"
+VERSION = "3"
 """Raised by every change that makes another song of the same analysis, brief and seed."""

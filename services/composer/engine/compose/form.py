@@ -19,14 +19,25 @@ TAIL_S = 2.5
 _USUAL_BARS = 16
 """How long a section may become by repeats of the tune; in a song of many short bars a quarter of the song."""
 
+_NEAR, _BEYOND = 0.04, 30.0
+"""Share of the wanted length from which on being off is paid dearly, and how dearly."""
+
+_TIMES = (*range(1, 9), 10, 12, 16, 20, 24, 32, 40, 48, 64)
+"""How often a section may state the tune; the large ones are for a tune of a bar or two."""
+
+_INTROS, _OUTROS = range(1, 9), range(1, 7)
+
 _SHAPES: tuple[tuple[tuple[str, ...], float], ...] = (
     (("intro", "chorus", "outro"), 1.2),
     (("intro", "verse", "chorus", "outro"), 0.35),
     (("intro", "verse", "chorus", "chorus", "outro"), 0.25),
     (("intro", "verse", "chorus", "bridge", "chorus", "outro"), 0.0),
     (("intro", "verse", "chorus", "verse", "chorus", "outro"), 0.1),
+    (("intro", "verse", "chorus", "bridge", "chorus", "chorus", "outro"), 0.15),
     (("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus", "outro"), 0.0),
+    (("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus", "chorus", "outro"), 0.1),
     (("intro", "verse", "verse", "chorus", "bridge", "verse", "chorus", "bridge", "chorus", "outro"), 0.2),
+    (("intro", "verse", "verse", "chorus", "bridge", "verse", "chorus", "bridge", "chorus", "chorus", "outro"), 0.3),
 )
 """The section orders and what choosing each costs before anything is counted."""
 
@@ -93,39 +104,44 @@ def most_tune_bars(bars: float) -> int:
 def plan_form(tune_bars: int, bars: float, *, vary_first_verse: bool, exact_verses: bool = False) -> Form:
     """Return the cheapest form of about `bars` bars for a tune of `tune_bars` bars.
 
-    Every chorus states the tune exactly; a verse states it exactly or varied, or its first half when time is short.
+    Every chorus states the tune exactly; a verse states it exactly or varied, or a beginning of it when time is short.
     """
     best: tuple[float, tuple[str, ...], _Sizes] | None = None
     for shape, price in _SHAPES:
-        bridges, verses, choruses = (shape.count(name) for name in ("bridge", "verse", "chorus"))
-        for sizes in _sizes(tune_bars, shape, most=max(_USUAL_BARS, round(bars / 4))):
-            total = sizes.intro + sizes.outro
-            total += verses * sizes.verse + choruses * sizes.chorus + bridges * sizes.bridge
-            cost = price + _length_cost(total, bars)
-            if best is not None and cost >= best[0]:
-                continue  # The rest only adds to the price.
-            cost += _shape_cost(shape, sizes, tune_bars, bars)
-            if best is None or cost < best[0] - 1e-9:
-                best = (cost, shape, sizes)
+        for verse, chorus, bridge in _middles(tune_bars, shape, most=max(_USUAL_BARS, round(bars / 4))):
+            middle = shape.count("verse") * verse + shape.count("chorus") * chorus + shape.count("bridge") * bridge
+            nearest = min(max(bars, middle + 2), middle + _INTROS[-1] + _OUTROS[-1])
+            if best is not None and price + _length_cost(nearest, bars) >= best[0]:
+                continue  # Whatever stands around it, the rest only adds to the price.
+            for intro, outro in product(_INTROS, _OUTROS):
+                cost = price + _length_cost(intro + middle + outro, bars)
+                if best is not None and cost >= best[0]:
+                    continue
+                sizes = _Sizes(intro, verse, chorus, bridge, outro)
+                cost += _shape_cost(shape, sizes, tune_bars, bars)
+                if best is None or cost < best[0] - 1e-9:
+                    best = (cost, shape, sizes)
     if best is None:
         message = "no form was listed"
         raise ValueError(message)
     return _laid_out(best[1], best[2], tune_bars, vary_first_verse=vary_first_verse, exact_verses=exact_verses)
 
 
-def _sizes(tune_bars: int, shape: tuple[str, ...], most: int) -> Iterator[_Sizes]:
-    """Yield what the sections may measure; none states the tune again beyond `most` bars."""
-    repeats = [tune_bars * k for k in range(1, 9) if k == 1 or tune_bars * k <= most]
-    half = [tune_bars // 2] if tune_bars >= 4 and tune_bars % 2 == 0 else []
-    verses = half + repeats if "verse" in shape else [0]
-    bridges = [4, 6, 8] if "bridge" in shape else [0]
-    for intro, verse, chorus, bridge, outro in product((1, 2, 3, 4, 6, 8), verses, repeats, bridges, (1, 2, 3, 4, 6)):
-        yield _Sizes(intro, verse, chorus, bridge, outro)
+def _middles(tune_bars: int, shape: tuple[str, ...], most: int) -> Iterator[tuple[int, int, int]]:
+    """Yield what verse, chorus and bridge may measure; none states the tune again beyond `most` bars."""
+    repeats = [tune_bars * k for k in _TIMES if k == 1 or tune_bars * k <= most]
+    verses = _heads(tune_bars) + repeats if "verse" in shape else [0]
+    yield from product(verses, repeats, [4, 6, 8] if "bridge" in shape else [0])
 
 
-def _length_cost(total: int, bars: float) -> float:
-    off = (total - bars) / bars
-    return 60.0 * off * off + 2.0 * abs(off)
+def _heads(tune_bars: int) -> list[int]:
+    """Return how many bars of the tune a verse may state when time is short: its half, or phrases of two or four."""
+    return [bars for bars in range(2, tune_bars) if 2 * bars == tune_bars or bars % (4 if tune_bars > 8 else 2) == 0]
+
+
+def _length_cost(total: float, bars: float) -> float:
+    off = abs(total - bars) / bars
+    return 60.0 * off * off + 2.0 * off + _BEYOND * max(0.0, off - _NEAR)
 
 
 def _shape_cost(shape: tuple[str, ...], sizes: _Sizes, tune_bars: int, bars: float) -> float:
@@ -136,7 +152,7 @@ def _shape_cost(shape: tuple[str, ...], sizes: _Sizes, tune_bars: int, bars: flo
             size = sizes.of(name)
             cost += weight * max(0, 8 - size, size - 16)
     if "verse" in shape and sizes.verse < tune_bars:
-        cost += 0.15
+        cost += 0.15 if 2 * sizes.verse == tune_bars else 0.3
     if sizes.intro > max(sizes.verse, sizes.chorus) or sizes.bridge > sizes.chorus:
         cost += 0.3
     return cost

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from services.composer.engine.compose.backing import play_bass, play_comp, play_pad
 from services.composer.engine.compose.drums import play_drums
-from services.composer.engine.compose.form import Form, most_tune_bars, plan_form, wanted_bars
+from services.composer.engine.compose.form import TAIL_S, Form, most_tune_bars, plan_form, wanted_bars
 from services.composer.engine.compose.frame import Frame
 from services.composer.engine.compose.instruments import instrument
 from services.composer.engine.compose.lead import answer, double_chorus, sing, sing_thirds
@@ -29,6 +29,8 @@ _DOUBLE_DB = -8.0
 """Level under the lead of the second instrument that plays the tune in choruses."""
 _NUDGE = 0.055
 """How much faster or slower B is than the singer."""
+_ROUGHLY, _BENT = 0.04, 0.03
+"""How far a song may miss the wanted length before its tempo is moved, and the most by which that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,9 @@ class Feel:
 def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score:
     """Return version `label` of the song.
 
-    A keeps the singer's tempo and plain chords; B is a little faster or slower, richer in harmony and played by
-    other instruments. Every chorus states the tune exactly. The same arguments give the same score; another
-    seed another one. Raises ValueError when the analysis has no melody.
+    A keeps the singer's tempo, a short song of long bars within three percent of it, and plain chords; B is a little
+    faster or slower, richer in harmony and played by other instruments. Every chorus states the tune exactly. The same
+    arguments give the same score; another seed another one. Raises ValueError when the analysis has no melody.
     """
     feel = feel_of(analysis, brief, label)
     palette = feel.style.a if label == "A" else feel.style.b
@@ -55,6 +57,7 @@ def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score
     tune = cut_to(read_tune(analysis.melody, per_bar), most_tune_bars(bars))
     program, tune = _lead_instrument(tune, palette.leads, feel.mood)
     form = plan_form(tune.bars, bars, vary_first_verse=label == "B")
+    feel = in_time(feel, form.bars * per_bar, duration)
     frame = Frame(
         feel.style, palette, feel.mood, analysis.key, feel.tempo_bpm, per_bar, form,
         chords_of(tune, form, analysis.key, colour=palette.colour, seed=brief.seed, label=label), brief.seed, label,
@@ -91,6 +94,14 @@ def feel_of(analysis: Analysis, brief: Brief, label: str) -> Feel:
     middle = (low + high) / 2 * (1.0 + 0.1 * mood.energy)
     direction = 1.0 if analysis.tempo_bpm <= middle else -1.0
     return Feel(style, mood, round(analysis.tempo_bpm * (1.0 + direction * _NUDGE), 2))
+
+
+def in_time(feel: Feel, beats: float, duration_s: float) -> Feel:
+    """Return the feel with its tempo moved a little when songs of whole bars come no nearer to what was asked."""
+    exact = beats * 60.0 / (duration_s - TAIL_S) / feel.tempo_bpm
+    if abs(exact - 1.0) <= _ROUGHLY:
+        return feel
+    return replace(feel, tempo_bpm=round(feel.tempo_bpm * min(1.0 + _BENT, max(1.0 - _BENT, exact)), 2))
 
 
 def _lead_instrument(tune: Tune, leads: tuple[int, ...], mood: Mood) -> tuple[int, Tune]:

@@ -60,7 +60,7 @@ STYLES: tuple[Style, ...] = (
         drum_gain_db=0.0,
         pad_gain_db=0.0,
         reverb=0.9,
-        a=Palette((73, 65, 80), 25, 50, 33, 11, "fingers", "strum", "long", "pop"),
+        a=Palette((73, 65, 82), 25, 50, 33, 11, "fingers", "strum", "long", "pop"),
         b=Palette((65, 26, 81), 4, 89, 33, 24, "block", "piano8", "half", "eighths", "sevenths"),
     ),
     Style(
@@ -96,8 +96,8 @@ STYLES: tuple[Style, ...] = (
         drum_gain_db=1.5,
         pad_gain_db=0.0,
         reverb=0.9,
-        a=Palette((81, 80, 87), 88, 90, 38, 80, "arp16up", "arp16", "octaves", "drive"),
-        b=Palette((80, 82, 81), 5, 89, 39, 98, "stabs", "stabs", "octaves", "drive", "modal"),
+        a=Palette((81, 87, 82), 88, 90, 38, 80, "arp16up", "arp16", "octaves", "drive"),
+        b=Palette((82, 81, 87), 5, 89, 39, 98, "stabs", "stabs", "octaves", "drive", "modal"),
     ),
     Style(
         "guofeng",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from services.composer.engine.compose.form import most_tune_bars, plan_form, wanted_bars
 from services.composer.engine.compose.frame import Frame
 from services.composer.engine.compose.lead import sing
-from services.composer.engine.compose.song import LONGEST_S, SHORTEST_S, chords_of, compose, feel_of
+from services.composer.engine.compose.song import LONGEST_S, SHORTEST_S, chords_of, compose, feel_of, in_time
 from services.composer.engine.compose.tune import Tune, cut_to, read_tune, transposed
 from services.composer.engine.compose.vocals import Stated, sung_score
 from services.composer.engine.sing.on_tune import fit_words, room_on
@@ -56,6 +56,7 @@ def compose_with_words(
         if all_sung or duration >= LONGEST_S:
             break
         duration = min(LONGEST_S, duration + _LONGER_S)
+    feel = in_time(feel, form.bars * per_bar, duration)
     frame = Frame(
         feel.style, palette, feel.mood, analysis.key, feel.tempo_bpm, per_bar, form,
         chords_of(tune, form, analysis.key, colour=palette.colour, seed=brief.seed, label=label), brief.seed, label,

@@ -47,6 +47,8 @@ characteristics of popular commercial recordings 1950-2010", AES 135, 2013)."""
 _SHARE = 0.7
 """How much of what an octave lacks or has too much is mended: a solo flute must stay a flute."""
 _MOST_DB = 7.0
+_LEFT_DB, _UTMOST_DB = 4.5, 10.0
+"""What may be left of a fault at most, for the sake of which an octave may be moved further than `_MOST_DB`."""
 
 
 def master(mix: NDArray[np.float32], *, tail_s: float, between: Callable[[], None] = lambda: None) -> Master:
@@ -104,7 +106,8 @@ def colour_gains_db(audio: NDArray[np.float32]) -> list[float]:
         return [0.0] * len(_OCTAVES_HZ)
     wanting = np.array(_USUAL_DB) - 10.0 * np.log10(np.maximum(levels, 1e-12))
     wanting -= wanting[sounding].mean()
-    gains = np.where(sounding, np.clip(_SHARE * wanting, -_MOST_DB, _MOST_DB), 0.0)
+    moved = np.maximum(np.minimum(_SHARE * np.abs(wanting), _MOST_DB), np.abs(wanting) - _LEFT_DB)
+    gains = np.where(sounding, np.copysign(np.minimum(moved, _UTMOST_DB), wanting), 0.0)
     return [float(gain) for gain in gains]
 
 

@@ -78,6 +78,12 @@ STRIPS: dict[str, Strip] = {
 """One strip per role; the numbers are relative to the lead in the chorus."""
 
 
+_BOWED = (*bell(440.0, 5.0, 0.9), *bell(1350.0, -6.0, 1.2), *high_shelf(2600.0, -10.0))
+OWN_TONE: dict[int, tuple[Section, ...]] = {40: _BOWED, 110: _BOWED}
+"""What the violin and the fiddle of the soundfonts need besides: around A4 they are so shrill that their third partial
+stands over the tone itself."""
+
+
 class Mix:
     """The stereo bus of one song. Add every part once, in `MIX_ORDER`, then take the result."""
 
@@ -106,7 +112,8 @@ class Mix:
         """Add a dry stem (samples, 2) to the bus; the stem is changed in the process."""
         strip = STRIPS[part.role]
         sound = stem if part.role in {"pad", "comp", "drums"} else _mono(stem)[:, None]
-        equalise(sound, [*high_pass(strip.low_cut_hz), *strip.tone])
+        own = OWN_TONE.get(part.program, ()) if part.role in {"lead", "harmony"} else ()
+        equalise(sound, [*high_pass(strip.low_cut_hz), *strip.tone, *own])
         levels = block_levels(sound)
         if not (levels > _SILENT).any():
             return
