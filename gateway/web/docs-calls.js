@@ -43,10 +43,14 @@ function python(call) {
 // By gRPC the path, the query and the body are one message; request ids travel in it, not in a header.
 function buf(call) {
   const message = { ...call.parts, ...Object.fromEntries(call.query.filter(([name]) => name !== "fields" && name !== "access_token")), ...call.body };
+  return grpcCall({ token: call.token, message: call.file ? null : message, method: call.method });
+}
+
+export function grpcCall({ token, message, method }) {
   const lines = ["buf curl --protocol grpc --http2-prior-knowledge"];
-  if (call.token) lines.push(`-H "Authorization: Bearer $TOKEN"`);
-  if (!call.file) lines.push(`-d ${quoted(JSON.stringify(message))}`);
-  lines.push(`"http://$EDGE/${call.method}"`);
+  if (token) lines.push(`-H "Authorization: Bearer $TOKEN"`);
+  if (message) lines.push(`-d ${quoted(JSON.stringify(message))}`);
+  lines.push(`"http://$EDGE/${method}"`);
   return lines.join(LINE);
 }
 

@@ -16,6 +16,7 @@ from tests.e2e.browsing import Open
 from tests.e2e.people import Person
 
 RUN_S = 60
+SONG_MS = 240_000
 PYTHON = """
 import asyncio, os
 token = os.environ["TOKEN"]
@@ -115,6 +116,39 @@ async def test_what_is_shown_can_be_pasted(open_page: Open, mesh: RunningMesh, s
         said[tool] = done.stdout
     entry = json.loads(said["curl"])["data"]["entries"][0]["entry_id"]
     assert all(entry in text for text in said.values()), said
+
+
+async def test_one_log_has_two_readers(open_page: Open, mesh: RunningMesh) -> None:
+    """A job's log shown live as SSE and as gRPC answers it is alike to the last line, and so is the pasted stream."""
+    page: Page = await open_page("/api/docs")
+    await page.click("#console-box > summary")
+    await page.click("#console-begin")
+    live = page.locator("#console-events li")
+    await expect(live.nth(2)).to_be_visible()
+    assert "completed" not in await page.inner_text("#console-events")
+    await expect(page.locator("#console-said")).to_contain_text("The log has ended", timeout=SONG_MS)
+    lines, asked = [await page.locator(f"#console-{name} li").all_inner_texts() for name in ("events", "asked")]
+    assert len(lines) > 10
+    assert lines == asked
+    assert f"{len(lines)} lines on both sides, all alike" in await page.inner_text("#console-said")
+
+    session = json.loads(str(await page.evaluate("localStorage.getItem('cadenza.session')")))
+    command = str(await page.inner_text("#console-command")).replace(
+        "buf curl", f"{Path(sys.executable).with_name('buf')} curl", 1
+    )
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["bash", "-c", command],
+        env={**os.environ, "TOKEN": session["token"], "EDGE": mesh.edge_address},  # noqa: TID251  # a person's shell
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=RUN_S,
+    )
+    messages = json.loads("[" + done.stdout.replace("}\n{", "},{") + "]")
+    events = [message["event"] for message in messages if "event" in message]
+    told = [f"{each['sequence']} · {each['state'].removeprefix('JOB_STATE_').lower()}" for each in events]
+    assert told == [" · ".join(line.split(" · ")[:2]) for line in lines]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/tracks", "/api/v1/assets/audio/upload"])
