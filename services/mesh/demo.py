@@ -203,7 +203,7 @@ def _report(console: Console, mesh: RunningMesh, story: Story) -> None:
         table.add_row(stage, f"{seconds:.2f} s")
     table.add_row("hum to both songs", f"{facts['hum_to_songs_s']:.1f} s")
     table.add_row("key", heard["key"])
-    table.add_row("tempo", f"{heard['tempo_bpm']:.1f} bpm, {heard['beats_per_bar']} beats a bar")
+    table.add_row("tempo", f"{heard['tempo_bpm']:.1f} bpm, {heard['metre']}")
     for variant in track["variants"]:
         text = (
             f"{variant['style']}, {variant['key']}, {variant['tempo_bpm']:.1f} bpm, "

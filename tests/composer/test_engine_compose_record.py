@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import mido
 import pytest
 
-from services.composer.engine.compose.midi import TICKS_PER_BEAT, score_to_midi
+from services.composer.engine.compose.midi import TICKS_PER_QUARTER, score_to_midi
 from services.composer.engine.compose.record import score_from_json, score_to_json
 from services.composer.engine.compose.sheet import chord_sheet
 from services.composer.engine.compose.song import compose
@@ -64,7 +64,7 @@ def test_midi_holds_every_note_where_the_score_has_it() -> None:
     assert score.swing > 0.0
     file = mido.MidiFile(file=io.BytesIO(score_to_midi(score)))
     assert file.type == 1
-    assert file.ticks_per_beat == TICKS_PER_BEAT
+    assert file.ticks_per_beat == TICKS_PER_QUARTER
     assert len(file.tracks) == len(score.parts) + 1
     for part, track in zip(score.parts, file.tracks[1:], strict=True):
         tick = 0
@@ -77,7 +77,7 @@ def test_midi_holds_every_note_where_the_score_has_it() -> None:
             ended += message.type == "note_off"
             if message.type == "program_change":
                 programs.append(message.program)
-        wanted = [(round(swung(n.beat, score.swing) * TICKS_PER_BEAT), n.pitch, n.velocity) for n in part.notes]
+        wanted = [(round(swung(n.beat, score.swing) * TICKS_PER_QUARTER), n.pitch, n.velocity) for n in part.notes]
         assert sorted(started) == sorted(wanted)
         assert ended == len(part.notes)
         assert programs == ([] if part.drums else [part.program])
@@ -94,7 +94,7 @@ def test_midi_names_tempo_metre_key_and_sections() -> None:
     assert found["key_signature"].key == "C"
     markers = [message.text for message in conductor if message.type == "marker"]
     assert markers == [section.name for section in score.sections]
-    assert sum(message.time for message in conductor) == round(score.total_beats * TICKS_PER_BEAT)
+    assert sum(message.time for message in conductor) == round(score.total_beats * TICKS_PER_QUARTER)
 
 
 @pytest.mark.parametrize("style", [style.name for style in STYLES])

@@ -116,6 +116,12 @@ def test_a_form_is_found_for_tunes_of_any_length() -> None:
     assert sum(off != same for off, same in zip(fitted, plain, strict=True)) <= 40
 
 
+@pytest.mark.parametrize(("tune_bars", "bars"), [(14, 18.9), (12, 17.04)])
+def test_a_form_that_is_short_of_something_is_better_than_one_that_lasts_too_long(tune_bars: int, bars: float) -> None:
+    """Where all usual forms are more than five per cent off, an unusual one that is not is taken."""
+    assert abs(plan_form(tune_bars, bars, vary_first_verse=False).bars / bars - 1.0) <= 0.05
+
+
 @pytest.mark.parametrize("name", sorted(TUNES))
 def test_the_form_runs_from_intro_to_outro_without_gaps(name: str) -> None:
     """Sections follow each other, begin with an intro, contain verse and chorus, and end with an outro."""

@@ -143,7 +143,7 @@ async def test_what_a_ready_track_shows(studio: Studio) -> None:
     assert (track.provider, track.seed) == ("band", 7)
     assert [each.engine for each in track.variants] == ["band-1", "band-1"]
     heard = track.analysis
-    assert (heard.key, heard.tempo_bpm, heard.beats_per_bar) == ("D major", 108.0, 4)
+    assert (heard.key, heard.tempo_bpm, heard.beats_per_bar, heard.metre) == ("D major", 108.0, 4, "4/4")
     assert (heard.segment_start_ms, heard.segment_end_ms) == (250, 1750)
     assert [(note.start_ms, note.end_ms, note.pitch) for note in heard.notes] == [(500, 1000, 66), (1000, 1500, 67)]
     assert (heard.loudness_lufs, heard.voiced_ratio, heard.snr_db) == (-18.2, 0.812, 31.24)

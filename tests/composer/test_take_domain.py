@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.composer.domain.take import Hearing, advice, curve_cents
+from services.composer.domain.take import Hearing, advice, curve_cents, summary
 
 CHECK = {"loudness_lufs": -20.0, "voiced_ratio": 0.8, "snr_db": 30.0, "clipped_runs": 0}
 
@@ -46,6 +46,12 @@ def test_the_curve_is_in_hundredths_of_a_semitone() -> None:
     assert curve_cents([440.0, 1.0, 0.0, 1.0, 220.0]) == [6900, 0, 5700]
 
 
+def test_six_eighths_are_called_so() -> None:
+    """What the engine counts in four beats of three eighths is 6/8 with two beats in a bar for a person."""
+    told = summary(CHECK, {**_heard(), "beats_per_bar": 4, "compound": True})
+    assert (told["metre"], told["beats_per_bar"], told["tempo_bpm"]) == ("6/8", 2, 90.0)
+
+
 def test_a_refused_take_says_why_and_nothing_else() -> None:
     """A refusal has its public reason and no advice beside it; without a tune there is nothing to look at."""
     seen = Hearing.of({"refused": "far", "check": {**CHECK, "snr_db": 1.0}, "analysis": _heard()})
@@ -53,5 +59,5 @@ def test_a_refused_take_says_why_and_nothing_else() -> None:
 
     assert (seen.refusal, seen.advice) == ("TAKE_FAR", [])
     assert seen.analysis is not None
-    assert (seen.analysis["key"], seen.analysis["beats_per_bar"]) == ("Eb minor", 3)
+    assert (seen.analysis["key"], seen.analysis["beats_per_bar"], seen.analysis["metre"]) == ("Eb minor", 3, "3/4")
     assert (blind.refusal, blind.analysis, blind.f0_cents) == ("TAKE_SILENT", None, [])

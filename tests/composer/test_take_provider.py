@@ -40,6 +40,9 @@ async def test_key_and_metre_are_those_that_are_named() -> None:
     assert (heard["beats_per_bar"], changed["beats_per_bar"], changed["compound"]) == (4, 3, False)
     assert [note["pitch"] - 2 for note in changed["melody"]] == [note["pitch"] for note in heard["melody"]]
     assert [note["beat"] for note in changed["melody"]] == [note["beat"] for note in heard["melody"]]
+    six = {**heard, "compound": True, "swing": 1 / 6}
+    assert not (await ENGINE.change(six, {"beats_per_bar": 4}, lambda: False))["compound"]
+    assert (await ENGINE.change(six, {"transpose_semitones": 1}, lambda: False))["compound"]
     order = Order(label="A", analysis=changed, title="", style="pop", mood="", duration_s=30.0, seed=1)
     made = await ENGINE.make(order, lambda _percent, _what: None, lambda: False)
     assert made.key == "A minor"

@@ -4,6 +4,7 @@ import io
 import wave
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,14 @@ def wav(samples: NDArray[Any], rate: int = ANALYSIS_RATE) -> bytes:
         file.setframerate(rate)
         file.writeframes(np.round(np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
     return out.getvalue()
+
+
+def decoded(data: bytes) -> tuple[NDArray[np.float32], int]:
+    """Return samples (n, 2) and rate of a file as libav reads it."""
+    with av.open(io.BytesIO(data), "r") as file:
+        resampler = av.AudioResampler(format="fltp", layout="stereo")
+        frames = [each.to_ndarray() for frame in file.decode(audio=0) for each in resampler.resample(frame)]
+        return np.concatenate(frames, axis=1).T.astype(np.float32), int(file.streams.audio[0].rate)
 
 
 def silence(seconds: float = 5.0) -> bytes:

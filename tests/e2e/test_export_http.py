@@ -6,7 +6,6 @@ import re
 import zipfile
 from typing import Any
 
-import av
 import grpc.aio
 import numpy as np
 import pytest
@@ -17,15 +16,8 @@ from cadenza.composer.v1.export_service_pb2_grpc import ExportServiceStub
 from services.mesh.up import RunningMesh
 from tests.e2e.conftest import Arrive
 from tests.e2e.people import Person, Song, until
+from tests.e2e.sounds import decoded
 from tests.kit.rpc_layouts import bearer
-
-
-def _sound(data: bytes) -> tuple[NDArray[np.float32], int]:
-    """Return samples (n, 2) and rate of a file as libav reads it."""
-    with av.open(io.BytesIO(data), "r") as file:
-        resampler = av.AudioResampler(format="fltp", layout="stereo")
-        frames = [each.to_ndarray() for frame in file.decode(audio=0) for each in resampler.resample(frame)]
-        return np.concatenate(frames, axis=1).T.astype(np.float32), int(file.streams.audio[0].rate)
 
 
 def _outline(audio: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -74,14 +66,14 @@ async def test_a_song_is_exported(singer: Person, song: Song, arrive: Arrive, me
 
 
 def _check_files(wav: bytes, packed: bytes, names: list[str], variant: dict[str, Any]) -> None:
-    master, rate = _sound(wav)
+    master, rate = decoded(wav)
     assert rate == 44_100
     assert len(master) / rate == pytest.approx(variant["duration_ms"] / 1000, abs=0.1)
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert archive.testzip() is None
         files = archive.namelist()
         assert [name.partition(" ")[2] for name in files] == [f"{name}.flac" for name in names]
-        stems = {name: _sound(archive.read(file))[0] for name, file in zip(names, files, strict=True)}
+        stems = {name: decoded(archive.read(file))[0] for name, file in zip(names, files, strict=True)}
     assert len(names) == len(variant["instruments"]) + 1
     assert {stem.shape for stem in stems.values()} == {master.shape}
     whole = np.sum(list(stems.values()), axis=0)

@@ -63,10 +63,14 @@ class Hearing:
 def summary(check: Mapping[str, Any], analysis: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a person is shown of what was heard; times in milliseconds from the start of the take."""
     segment = analysis["segment"]
+    # The engine counts two bars of 6/8 as one of four beats.
+    compound = analysis.get("compound", False)
+    beats = 2 if compound else analysis["beats_per_bar"]
     return {
         "key": f"{KEY_NAMES[analysis['key']['tonic']]} {analysis['key']['mode']}",
         "tempo_bpm": round(analysis["tempo_bpm"], 2),
-        "beats_per_bar": analysis["beats_per_bar"],
+        "beats_per_bar": beats,
+        "metre": "6/8" if compound else f"{beats}/4",
         "notes": [[_ms(n["start_s"]), _ms(n["end_s"]), n["pitch"]] for n in analysis["notes"]],
         "segment_start_ms": _ms(segment["start_s"]),
         "segment_end_ms": _ms(segment["end_s"]),

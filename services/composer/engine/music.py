@@ -195,6 +195,8 @@ class Score:
     """Every statement of the singer's own tune, as placed in this song: what the melody score listens for."""
     seed: int
     total_beats: float
+    compound: bool = False
+    """Whether each beat is three eighths, a dotted quarter: two bars of 6/8 are counted as one of four beats."""
     lines: tuple[str, ...] = ()
     """The words line by line as they were written, which `Sung.line` counts; empty where nobody sings."""
 

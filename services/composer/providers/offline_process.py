@@ -106,7 +106,7 @@ def _named(analysis: Analysis, key: str, beats_per_bar: int) -> Analysis:
     if key:
         tonic, _, mode = key.partition(" ")
         analysis = replace(analysis, key=Key(KEY_NAMES.index(tonic), Mode(mode)))
-    if beats_per_bar and beats_per_bar != analysis.beats_per_bar:
+    if beats_per_bar and (analysis.compound or beats_per_bar != analysis.beats_per_bar):
         # Bars of 6/8 are told by the beats that are divided in three; whoever counts otherwise hears them in two.
         analysis = replace(analysis, beats_per_bar=beats_per_bar, compound=False)
     return analysis

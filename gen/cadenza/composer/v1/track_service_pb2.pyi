@@ -314,12 +314,13 @@ class Analysis(_message.Message):
     LOUDNESS_LUFS_FIELD_NUMBER: _builtins.int
     VOICED_RATIO_FIELD_NUMBER: _builtins.int
     SNR_DB_FIELD_NUMBER: _builtins.int
+    METRE_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Key, for example `D major`."""
     tempo_bpm: _builtins.float
-    """Quarter notes a minute."""
+    """Beats a minute: quarter notes, or dotted quarters in 6/8."""
     beats_per_bar: _builtins.int
-    """Beats in a bar."""
+    """Beats in a bar, for example 2 in 6/8."""
     segment_start_ms: _builtins.int
     """Start of the stretch that was composed upon, in milliseconds."""
     segment_end_ms: _builtins.int
@@ -330,6 +331,8 @@ class Analysis(_message.Message):
     """Share of the recording in which somebody sings, from 0 to 1."""
     snr_db: _builtins.float
     """Estimated ratio of voice to noise in decibels."""
+    metre: _builtins.str
+    """Time signature, for example `3/4` or `6/8`; empty for what was heard before it was told."""
     @_builtins.property
     def notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeardNote]:
         """Notes as they were sung."""
@@ -346,10 +349,11 @@ class Analysis(_message.Message):
         loudness_lufs: _builtins.float = ...,
         voiced_ratio: _builtins.float = ...,
         snr_db: _builtins.float = ...,
+        metre: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beats_per_bar", b"beats_per_bar", "key", b"key", "loudness_lufs", b"loudness_lufs", "notes", b"notes", "segment_end_ms", b"segment_end_ms", "segment_start_ms", b"segment_start_ms", "snr_db", b"snr_db", "tempo_bpm", b"tempo_bpm", "voiced_ratio", b"voiced_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beats_per_bar", b"beats_per_bar", "key", b"key", "loudness_lufs", b"loudness_lufs", "metre", b"metre", "notes", b"notes", "segment_end_ms", b"segment_end_ms", "segment_start_ms", b"segment_start_ms", "snr_db", b"snr_db", "tempo_bpm", b"tempo_bpm", "voiced_ratio", b"voiced_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

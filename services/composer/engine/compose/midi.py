@@ -9,13 +9,14 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
+from services.composer.engine.compose.metre import metre_of
 from services.composer.engine.compose.timing import swung
 from services.composer.engine.music import Key, Mode
 
 if TYPE_CHECKING:
     from services.composer.engine.music import Part, Score
 
-TICKS_PER_BEAT = 480
+TICKS_PER_QUARTER = 480
 
 _DRUM_CHANNEL = 9
 _PLAIN_CHANNELS = tuple(channel for channel in range(16) if channel != _DRUM_CHANNEL)
@@ -29,7 +30,10 @@ Timed = tuple[int, int, bytes]
 
 
 def score_to_midi(score: Score) -> bytes:
-    """Return the score as a standard MIDI file of type 1 with tempo, metre, key, section markers and all parts."""
+    """Return the score as a standard MIDI file of type 1 with tempo, metre, key, section markers and all parts.
+
+    Where somebody sings, every syllable is a lyric event on its first note.
+    """
     tracks = [_conductor(score)]
     free = iter(_PLAIN_CHANNELS)
     for part in score.parts:
@@ -37,16 +41,17 @@ def score_to_midi(score: Score) -> bytes:
         if channel is None:
             raise ValueError("a MIDI file holds at most fifteen parts beside the drums")
         tracks.append(_track(_part_events(part, score, channel), _ticks(score.total_beats, score)))
-    header = b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), TICKS_PER_BEAT)
+    header = b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), TICKS_PER_QUARTER)
     return header + b"".join(tracks)
 
 
 def _conductor(score: Score) -> bytes:
-    tempo = min(_LARGEST_TEMPO, round(60_000_000 / score.tempo_bpm))
+    metre = metre_of(score)
+    tempo = min(_LARGEST_TEMPO, round(60_000_000 / (score.tempo_bpm * metre.quarters_a_beat)))
     events: list[Timed] = [
         (0, 0, _meta(0x03, score.title.encode())),
         (0, 0, _meta(0x51, tempo.to_bytes(3, "big"))),
-        (0, 0, _meta(0x58, bytes((score.beats_per_bar, 2, 24, 8)))),
+        (0, 0, _meta(0x58, bytes((metre.count, metre.unit.bit_length() - 1, round(24 * metre.quarters_a_beat), 8)))),
         (0, 0, _meta(0x59, _key_signature(score.key))),
     ]
     events += [(_ticks(section.beat, score), 1, _meta(0x06, section.name.encode())) for section in score.sections]
@@ -79,7 +84,7 @@ def _part_events(part: Part, score: Score, channel: int) -> list[Timed]:
 
 
 def _ticks(beat: float, score: Score) -> int:
-    return max(0, round(swung(beat, score.swing) * TICKS_PER_BEAT))
+    return max(0, round(swung(beat, score.swing) * metre_of(score).quarters_a_beat * TICKS_PER_QUARTER))
 
 
 def _meta(kind: int, data: bytes) -> bytes:

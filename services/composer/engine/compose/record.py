@@ -20,8 +20,9 @@ def score_to_json(score: Score) -> str:
     plain: dict[str, Any] = {"format": FORMAT, **asdict(score)}
     plain["melody"] = [_row(note) for note in score.melody]
     plain["parts"] = [_plain_part(part) for part in score.parts]
-    if not score.lines:
-        del plain["lines"]
+    for name in ("lines", "compound"):
+        if not plain[name]:
+            del plain[name]
     return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -72,18 +73,17 @@ def _score(plain: dict[str, Any]) -> Score:
         melody=tuple(_note(row) for row in plain["melody"]),
         seed=_whole(plain["seed"]),
         total_beats=_number(plain["total_beats"]),
+        compound=_flag(plain.get("compound", False)),
         lines=tuple(_text(line) for line in plain.get("lines", ())),
     )
 
 
 def _part(plain: dict[str, Any]) -> Part:
-    if not isinstance(plain["drums"], bool):
-        raise TypeError("drums is true or false")
     return Part(
         name=_text(plain["name"]),
         role=_text(plain["role"]),
         program=_whole(plain["program"], 0, 127),
-        drums=plain["drums"],
+        drums=_flag(plain["drums"]),
         notes=tuple(_note(row) for row in plain["notes"]),
         pan=_number(plain["pan"]),
         gain_db=_number(plain["gain_db"]),
@@ -116,6 +116,12 @@ def _row(note: Note) -> list[float | int]:
 def _note(row: list[Any]) -> Note:
     beat, beats, pitch, velocity = row
     return Note(_number(beat), _number(beats), _whole(pitch, 0, 127), _whole(velocity, 1, 127))
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _text(value: object) -> str:

@@ -73,6 +73,7 @@ def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score
         tempo_bpm=feel.tempo_bpm,
         beats_per_bar=per_bar,
         swing=analysis.swing or feel.style.swing,  # a tune that swings is written straight and has to be swung
+        compound=analysis.compound,
         parts=_parts(frame, program, lines.lead, lines.exact),
         chords=frame.chords,
         sections=tuple(Section(p.name, frame.beat_of(p.bar), frame.beat_of(p.bars)) for p in form.passages),

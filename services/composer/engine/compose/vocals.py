@@ -35,6 +35,9 @@ class Stated:
 
     notes: tuple[Note, ...]
     played: tuple[Note, ...]
+    swing: float = 0.0
+    """How late its off-beat eighths come; 0 leaves that to the style."""
+    compound: bool = False
 
 
 def sung_score(
@@ -65,13 +68,14 @@ def sung_score(
         key=frame.key,
         tempo_bpm=frame.tempo_bpm,
         beats_per_bar=frame.beats_per_bar,
-        swing=frame.style.swing,
+        swing=(tune.swing if tune else 0.0) or frame.style.swing,
         parts=tuple(part for part in parts if part.notes),
         chords=frame.chords,
         sections=tuple(Section(p.name, frame.beat_of(p.bar), frame.beat_of(p.bars)) for p in frame.form.passages),
         melody=tune.notes if tune else heard or melody,
         seed=frame.seed,
         total_beats=frame.total_beats,
+        compound=tune.compound if tune else False,
         lines=lines if singing.cast else (),
     )
 

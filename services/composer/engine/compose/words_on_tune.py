@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle, groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -65,6 +66,7 @@ def compose_with_words(
     stated = sing(tune, frame, low=min(pitches) - 2, high=max(pitches) + 4)
     lines = tuple(line.written for section in words.sections for line in section.lines)
     sung, own = _sung(frame, shares, stated.lead, tune.pickup)
+    own = replace(own, swing=analysis.swing, compound=analysis.compound)
     return sung_score(frame, sung, singing, title=brief.title, lines=lines, tune=own)
 
 

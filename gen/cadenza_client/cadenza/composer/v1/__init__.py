@@ -535,12 +535,12 @@ class Analysis(betterproto2.Message):
 
     tempo_bpm: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
     """
-    Quarter notes a minute.
+    Beats a minute: quarter notes, or dotted quarters in 6/8.
     """
 
     beats_per_bar: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
-    Beats in a bar.
+    Beats in a bar, for example 2 in 6/8.
     """
 
     notes: "list[HeardNote]" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, repeated=True)
@@ -571,6 +571,11 @@ class Analysis(betterproto2.Message):
     snr_db: "float" = betterproto2.field(9, betterproto2.TYPE_DOUBLE)
     """
     Estimated ratio of voice to noise in decibels.
+    """
+
+    metre: "str" = betterproto2.field(10, betterproto2.TYPE_STRING)
+    """
+    Time signature, for example `3/4` or `6/8`; empty for what was heard before it was told.
     """
 
 
