@@ -37,3 +37,23 @@ export async function copyText(text, button) {
   button.textContent = done;
   setTimeout(() => (button.textContent = before), 1600);
 }
+
+// Loads more whenever the button that asks for more comes into sight, or is pressed; after an error only when pressed.
+export function endless(button, load, complain) {
+  let busy = false;
+  const go = async () => {
+    if (busy || button.hidden) return;
+    busy = true;
+    watcher.unobserve(button);
+    try {
+      await load();
+      watcher.observe(button);
+    } catch (error) {
+      complain(error);
+    }
+    busy = false;
+  };
+  const watcher = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && go(), { rootMargin: "300px" });
+  watcher.observe(button);
+  button.addEventListener("click", go);
+}

@@ -8,8 +8,9 @@ const STEP_S = 5;
 const RENEW_MS = 60000;
 let playing = null;
 
-export function silence() {
-  playing?.pause();
+// Stops what plays in the page, and with `all` the player that goes on from page to page too.
+export function silence({ all = false } = {}) {
+  if (all || !playing?.dataset.stays) playing?.pause();
 }
 
 // Signed addresses end after a while: goes on with a fresh one from where the sound stopped. Rejects when that does not help.
@@ -24,9 +25,11 @@ async function renewing(audio, renew) {
 }
 
 // Returns the element of a player. `seconds` is used until the sound itself says how long it is; `renew` resolves to a
-// fresh address when the present one has ended; players with the same object as `group` share its moment `at`.
-export function makePlayer({ src, peaks, seconds, name, renew, group }) {
+// fresh address when the present one has ended; players with the same object as `group` share its moment `at`; one that `stays` is not
+// silenced with its page.
+export function makePlayer({ src, peaks, seconds, name, renew, group, stays = false }) {
   const audio = Object.assign(new Audio(), { preload: "metadata", src });
+  if (stays) audio.dataset.stays = "true";
   const wave = drawWave(peaks?.length ? peaks : [0]);
   const button = document.createElement("button");
   const slider = document.createElement("div");

@@ -2,10 +2,13 @@
 
 import { Account } from "./account.js";
 import { ApiError, call, callPatiently, pause, randomId, remember, remembered } from "./api.js";
-import { $, copyText, el } from "./dom.js";
+import { beginDock } from "./dock.js";
+import { $, el } from "./dom.js";
 import { watch } from "./events.js";
 import { Hearing } from "./hearing.js";
 import { silence } from "./player.js";
+import { beginPublic, openPublic, showPublic } from "./public.js";
+import { Sharing } from "./sharing.js";
 import { Stages } from "./stages.js";
 import { loadLimits, Take } from "./take.js";
 import { keyName, say, whenLocaleChanges } from "./text.js";
@@ -17,7 +20,7 @@ import { Words } from "./words.js";
 const RUNNING = "cadenza.running";
 const WISH = "cadenza.wish";
 const FRESH_MS = 40 * 60 * 1000;
-const PARTS = { start: ["take", "wish"], making: ["making"], failed: ["failed"], song: ["song"] };
+const PARTS = { start: ["take", "wish"], making: ["making"], failed: ["failed"], song: ["song"], public: ["public"] };
 
 const state = { asset: null, price: null, balance: null, track: null, job: null, stages: null, errors: {}, facts: null, shownAt: 0, stop: new AbortController(), view: "start" };
 const take = new Take({
@@ -35,6 +38,7 @@ const take = new Take({
 const hearing = new Hearing({ announce, changed: () => showPrice(), why: (reason) => reasonWords(reason) });
 const words = new Words({ complain, announce, paid: settleBalance, taken: showPrice });
 const account = new Account({ announce });
+const sharing = new Sharing({ complain, announce });
 const tune = new Tune({ complain, announce, started: goOn });
 
 function show(view) {
@@ -76,9 +80,13 @@ async function route() {
   state.stop = new AbortController();
   silence();
   complain(null);
-  const { track, asset } = place();
+  const { track, asset, public: category } = place();
   try {
-    if (track) await openTrack(track);
+    if (category !== undefined) {
+      show("public");
+      $("public-head").focus({ preventScroll: true });
+      await openPublic(category);
+    } else if (track) await openTrack(track);
     else {
       show("start");
       if (asset && state.asset?.asset_id !== asset) await take.restore(asset);
@@ -232,8 +240,7 @@ function showSong() {
   $("song-heard").textContent = heard ? say("song.heard", { key: keyName(heard.key), tempo: Math.round(heard.tempo_bpm), notes: heard.notes.length }) : "";
   showVariants();
   tune.open(track);
-  $("share-line").hidden = true;
-  $("share").hidden = false;
+  sharing.open(track);
 }
 
 function showVariants() {
@@ -269,22 +276,6 @@ async function choose(variant) {
   } catch (error) {
     complain(error);
   }
-}
-
-async function share() {
-  complain(null);
-  $("share").disabled = true;
-  try {
-    const shared = await callPatiently("POST", `/api/v1/tracks/${state.track.track_id}/share`, { share_types: ["link"] });
-    $("share-link").value = $("share-open").href = shared.link_url;
-    $("share-line").hidden = false;
-    $("share").hidden = true;
-    $("share-link").focus();
-    $("share-link").select();
-  } catch (error) {
-    complain(error);
-  }
-  $("share").disabled = false;
 }
 
 async function rename(event) {
@@ -378,6 +369,7 @@ whenLocaleChanges(async () => {
   account.show();
   showPrice();
   showTracks();
+  showPublic();
   if (state.view === "making") state.stages.show();
   if (state.view === "song") showSong();
   if (state.view === "failed") showFailure();
@@ -386,18 +378,17 @@ whenLocaleChanges(async () => {
 $("wish").addEventListener("submit", make);
 $("lyrics").addEventListener("input", showPrice);
 $("cancel").addEventListener("click", cancel);
-$("share").addEventListener("click", share);
 $("rename").addEventListener("click", () => showRenaming(true));
 $("renaming").addEventListener("submit", rename);
 $("renaming").addEventListener("keydown", (event) => event.key === "Escape" && showRenaming(false));
-$("share-copy").addEventListener("click", () => copyText($("share-link").value, $("share-copy")));
 $("failed-again").addEventListener("click", tryAgain);
 $("failed-new").addEventListener("click", startAnew);
 $("song-new").addEventListener("click", startAnew);
-$("more").addEventListener("click", () => loadTracks({ more: true }).catch(complain));
 addEventListener("hashchange", route);
 document.addEventListener("visibilitychange", () => refreshSong().catch(() => {}));
 
+beginDock();
+beginPublic({ complain });
 beginTracks({ complain, announce, gone: (id) => id === state.track?.track_id && startAnew() });
 if (!location.hash && remembered(RUNNING)) go({ track: remembered(RUNNING) });
 state.facts = loadFacts();

@@ -51,7 +51,7 @@ export class Take {
 
   async record() {
     this.fail(null);
-    silence();
+    silence({ all: true });
     const levels = [];
     const live = $("live");
     const longest = (this.limits?.max_duration_ms ?? 180000) / 1000;

@@ -1,10 +1,12 @@
-// The person's own songs: the newest first, a page at a time, looked for by words, put away and taken back.
+// The person's own songs: the newest first, as many as one scrolls to, looked for by words, put away and taken back.
 
 import { call, callPatiently } from "./api.js";
-import { $, el } from "./dom.js";
+import { showPlaying } from "./dock.js";
+import { $, el, endless } from "./dom.js";
+import { songRow } from "./song-row.js";
 import { locale, say, styleName } from "./text.js";
 
-const PAGE = 8;
+const PAGE = 12;
 const PAUSE_MS = 400; // after the last key, before the server is asked
 const shown = { tracks: [], token: "", query: "", trashed: false, asked: 0, any: false };
 
@@ -15,24 +17,34 @@ export async function loadTracks({ more = false } = {}) {
   if (asked !== shown.asked) return; // another question has been put meanwhile
   shown.tracks = more ? [...shown.tracks, ...page.tracks] : page.tracks;
   shown.token = page.next_page_token;
-  showTracks();
+  if (!more) $("tracks").replaceChildren();
+  append(page.tracks);
 }
 
+// Says everything anew in another language.
 export function showTracks() {
+  $("tracks").replaceChildren();
+  append(shown.tracks);
+}
+
+// What is there already stays where it is, and with it the person's focus.
+function append(more) {
   const { tracks, token, query, trashed } = shown;
   shown.any ||= tracks.length > 0;
   $("mine").hidden = !shown.any;
   $("more").hidden = !token;
   $("trash").setAttribute("aria-pressed", String(trashed));
-  $("tracks").replaceChildren(...tracks.map(row));
+  $("tracks").append(...more.map(row));
   $("mine-none").hidden = tracks.length > 0;
   $("mine-none").textContent = say(query ? "mine.nothing" : trashed ? "mine.trash_empty" : "mine.empty");
+  showPlaying();
 }
 
 // `complain` hears what went wrong, `announce` what is to be said aloud, `gone` that a song was put away.
 export function beginTracks({ complain, announce, gone }) {
   let timer = 0;
   const again = () => loadTracks().catch(complain);
+  endless($("more"), () => loadTracks({ more: true }), complain);
   $("mine-find").addEventListener("input", () => {
     shown.query = $("mine-find").value.trim();
     clearTimeout(timer);
@@ -43,7 +55,7 @@ export function beginTracks({ complain, announce, gone }) {
     again();
   });
   $("tracks").addEventListener("click", async (event) => {
-    const button = event.target.closest("button");
+    const button = event.target.closest("button[data-id]");
     if (!button) return;
     const { id } = button.dataset;
     button.disabled = true;
@@ -61,15 +73,23 @@ export function beginTracks({ complain, announce, gone }) {
   });
 }
 
+const heard = (track) => track.variants.find((each) => each.variant_id === track.chosen_variant_id) ?? track.variants.find((each) => each.recommended) ?? track.variants[0];
+
+function playable(track) {
+  const variant = heard(track);
+  if (!variant?.audio_url || shown.trashed) return null;
+  const renew = async () => heard((await callPatiently("GET", `/api/v1/tracks/${track.track_id}`)).track).audio_url;
+  return { id: track.track_id, title: track.title, src: variant.audio_url, peaks: variant.peaks, seconds: variant.duration_ms / 1000, renew };
+}
+
 function row(track) {
   const day = new Intl.DateTimeFormat(locale(), { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }).format(new Date(track.create_time));
-  const picture = track.cover_url ? el("img", { src: track.cover_url, alt: "", width: 56, height: 56, loading: "lazy" }) : el("span", { className: "no-cover", "aria-hidden": "true" });
   const style = track.variants[0]?.style || track.style;
   const words = [day, style ? styleName(style) : ""].filter(Boolean).join(" · ");
   const state = el("span", { className: `state ${track.state}` }, say(`state.${track.state}`));
-  const inside = [picture, el("span", { className: "track-words" }, el("strong", {}, track.title), el("span", { className: "small" }, words)), state];
-  const song = shown.trashed ? el("span", { className: "track" }, ...inside) : el("a", { className: "track", href: `#track=${track.track_id}` }, ...inside);
+  const list = () => shown.tracks.map(playable).filter(Boolean);
+  const item = songRow({ title: track.title, words, cover: track.cover_url, song: playable(track), list, href: shown.trashed ? null : `#track=${track.track_id}`, aside: [state] });
   const [name, label] = shown.trashed ? ["mine.take_back", "mine.take_back_label"] : ["mine.put_away", "mine.put_away_label"];
-  const button = el("button", { type: "button", className: "button quiet small-button", "data-id": track.track_id, "aria-label": say(label, { title: track.title }) }, say(name));
-  return el("li", {}, song, button);
+  item.append(el("button", { type: "button", className: "button quiet small-button", "data-id": track.track_id, "aria-label": say(label, { title: track.title }) }, say(name)));
+  return item;
 }

@@ -52,6 +52,9 @@ class Share:
     view_count: int
     create_time: datetime
     revoke_time: datetime | None
+    # Whether its owner has put it on the public list, and under which style.
+    listed: bool = False
+    category: str = ""
 
     def require_open(self) -> None:
         """Raise ShareRevoked when the share was called back."""

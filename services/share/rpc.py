@@ -44,6 +44,24 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
         )
         return pb.ListSharesResponse(shares=[self._share(share) for share in page], next_page_token=more)
 
+    async def UpdateShare(self, request: pb.UpdateShareRequest, context: ServicerContext) -> pb.UpdateShareResponse:
+        """Put one of the caller's shares on the public list or take it off."""
+        listed = request.listed if request.HasField("listed") else None
+        share = await self._shares.enlist(current_user().user_id, request.share_code, listed=listed)
+        return pb.UpdateShareResponse(share=self._share(share))
+
+    async def ListPublicSongs(
+        self, request: pb.ListPublicSongsRequest, context: ServicerContext
+    ) -> pb.ListPublicSongsResponse:
+        """Return a page of the public list."""
+        songs, more = await self._shares.public(
+            request.category, page_size=request.page_size, page_token=request.page_token
+        )
+        messages = [self._shared_track(each) for each in songs]
+        for message in messages:
+            message.ClearField("chords")
+        return pb.ListPublicSongsResponse(songs=messages, next_page_token=more)
+
     async def RevokeShare(self, request: pb.RevokeShareRequest, context: ServicerContext) -> pb.RevokeShareResponse:
         """Call one of the caller's shares back."""
         share = await self._shares.revoke(current_user().user_id, request.share_code)
@@ -59,6 +77,8 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             view_count=share.view_count,
             create_time=_time(share.create_time),
             revoke_time=_time(share.revoke_time),
+            listed=share.listed,
+            category=share.category,
         )
 
     def _shared_track(self, shown: Shown) -> pb.SharedTrack:

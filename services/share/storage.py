@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Table, Text, UniqueConstraint, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,13 +39,18 @@ shares = Table(
     Column("view_count", BigInteger, nullable=False, server_default=text("0")),
     time_column("create_time"),
     time_column("revoke_time", nullable=True),
+    Column("listed", Boolean, nullable=False, server_default=text("false")),
+    Column("category", Text, nullable=False, server_default=text("''")),
     # The same track keeps its code for its owner, whatever happens to the share.
     UniqueConstraint("user_id", "track_id"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
     CheckConstraint("(state = 'revoked') = (revoke_time IS NOT NULL)", name="revoke_time"),
     CheckConstraint("view_count >= 0", name="view_count"),
+    CheckConstraint("NOT listed OR state = 'active'", name="listed"),
 )
 Index("ix_shares_user_id_share_id", shares.c.user_id, shares.c.share_id)
+Index("ix_shares_listed", shares.c.share_id, postgresql_where=shares.c.listed)
+Index("ix_shares_listed_category", shares.c.category, shares.c.share_id, postgresql_where=shares.c.listed)
 
 
 class CodeTaken(Exception):  # the fact; the caller draws another code
@@ -88,11 +105,30 @@ async def page(tx: AsyncConnection, user_id: str, *, before: str, count: int) ->
     return [_share(row) for row in rows.mappings()]
 
 
+async def listed_page(tx: AsyncConnection, category: str, *, before: str, count: int) -> Sequence[Share]:
+    """Return up to `count` listed shares, of one category unless it is empty, newest first, older than `before`."""
+    query = select(shares).where(shares.c.listed)
+    if category:
+        query = query.where(shares.c.category == category)
+    if before:
+        query = query.where(shares.c.share_id < before)
+    rows = await tx.execute(query.order_by(shares.c.share_id.desc()).limit(count))
+    return [_share(row) for row in rows.mappings()]
+
+
+async def enlist(tx: AsyncConnection, share_id: str, *, listed: bool, category: str) -> Share | None:
+    """Return the valid share, put on the public list or taken off it; None when it was called back meanwhile."""
+    statement = update(shares).where(shares.c.share_id == share_id, shares.c.state == State.ACTIVE.value)
+    row = (await tx.execute(statement.values(listed=listed, category=category).returning(shares))).mappings().first()
+    return _share(row) if row else None
+
+
 async def revoke(tx: AsyncConnection, share_code: str, user_id: str, at: datetime) -> Share | None:
     """Return the person's share with this code, revoked now or before; None when there is none."""
     own = (shares.c.share_code == share_code) & (shares.c.user_id == user_id)
     statement = update(shares).where(own, shares.c.state == State.ACTIVE.value)
-    await tx.execute(statement.values(state=State.REVOKED.value, revoke_time=at))
+    # Whoever shares the track anew decides anew whether it is listed.
+    await tx.execute(statement.values(state=State.REVOKED.value, revoke_time=at, listed=False, category=""))
     row = (await tx.execute(select(shares).where(own))).mappings().one_or_none()
     return _share(row) if row else None
 

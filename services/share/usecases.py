@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cadenza.composer.v1.sung_line_pb2 import SungLine
-from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, Track
+from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, ResolveTracksRequest, Track
 from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.engine import Database
@@ -76,14 +76,51 @@ class Shares:
         if counted:
             async with self._db.transaction() as tx:
                 await storage.count_view(tx, share.share_id)
-        return Shown(
-            share=share,
-            title=track.title,
-            cover_url=track.cover_url,
-            lyrics=track.lyrics,
-            variant=variant,
-            provider=track.provider,
-        )
+        return _shown(share, track, variant)
+
+    async def enlist(self, user_id: str, share_code: str, *, listed: bool | None) -> Share:
+        """Return the person's share, on the public list or not; None leaves it as it is.
+
+        Raises ShareNotFound, also for somebody else's, and ShareRevoked for one that was called back or whose track is
+        gone.
+        """
+        share = await self._by_code(share_code)
+        if share.user_id != user_id:
+            raise _unknown(share_code)
+        share.require_open()
+        if listed is None:
+            return share
+        category = (await self.show(share_code, counted=False)).variant.style if listed else ""
+        async with self._db.transaction() as tx:
+            changed = await storage.enlist(tx, share.share_id, listed=listed, category=category)
+        if changed is None:
+            raise domain.revoked(share_code)
+        return changed
+
+    async def public(self, category: str, *, page_size: int, page_token: str) -> tuple[list[Shown], str]:
+        """Return a page of the public list, newest first, and the token of the next page or ''.
+
+        Songs that cannot be heard any more are left out.
+        """
+        before, size = _last_id(page_token), clamp_page_size(page_size)
+        async with self._db.transaction() as tx:
+            found = list(await storage.listed_page(tx, category, before=before, count=size + 1))
+        more = encode_token(found[size - 1].share_id) if len(found) > size else ""
+        shares = found[:size]
+        if not shares:
+            return [], more
+        with calling():
+            answer = await self._tracks.ResolveTracks(
+                ResolveTracksRequest(track_ids=[each.track_id for each in shares]), timeout=_COMPOSER_S
+            )
+        tracks = {(each.track.track_id, each.user_id): each.track for each in answer.tracks}
+        shown = []
+        for share in shares:
+            track = tracks.get((share.track_id, share.user_id))
+            variant = track and _variant(track)
+            if track and variant:
+                shown.append(_shown(share, track, variant))
+        return shown, more
 
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[Share], str]:
         """Return a page of the person's shares, newest first, and the token of the next page or ''."""
@@ -118,6 +155,17 @@ class Shares:
         with calling():
             answer = await self._tracks.ResolveTrack(request, timeout=_COMPOSER_S)
         return answer.track
+
+
+def _shown(share: Share, track: Track, variant: Variant) -> Shown:
+    return Shown(
+        share=share,
+        title=track.title,
+        cover_url=track.cover_url,
+        lyrics=track.lyrics,
+        variant=variant,
+        provider=track.provider,
+    )
 
 
 def _variant(track: Track) -> Variant | None:

@@ -285,6 +285,28 @@ async def test_sharing_resolves_tracks(studio: Studio) -> None:
     assert refusal(refused).reason == "NOT_FOUND"
 
 
+async def test_sharing_resolves_tracks_of_many(studio: Studio) -> None:
+    """Share gets living tracks of several owners in one call, each with its own addresses, and no words of theirs."""
+    first, owner = await ready(studio), studio.user_id
+    await studio.new_user()
+    second, gone = await ready(studio), await ready(studio)
+    await studio.tracks().DeleteTrack(pb.DeleteTrackRequest(track_id=gone.track_id), metadata=studio.metadata())
+    wanted = [first.track_id, second.track_id, gone.track_id, new_id()]
+    answer = await studio.tracks("share").ResolveTracks(pb.ResolveTracksRequest(track_ids=wanted))
+
+    assert {(each.track.track_id, each.user_id) for each in answer.tracks} == {
+        (first.track_id, owner),
+        (second.track_id, studio.user_id),
+    }
+    for each in answer.tracks:
+        assert each.track.cover_url
+        assert all(variant.audio_url for variant in each.track.variants)
+        assert not each.track.lyrics
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await studio.tracks("gateway").ResolveTracks(pb.ResolveTracksRequest(track_ids=wanted))
+    assert refusal(refused).reason == "PERMISSION_DENIED"
+
+
 @pytest.mark.parametrize("caller", ["gateway", "auth", "wallet", "media"])
 async def test_nobody_else_resolves_tracks(studio: Studio, caller: str) -> None:
     """Other callers may not resolve tracks, even with a token."""

@@ -103,6 +103,15 @@ class TrackRpc(TrackServiceServicer):
         track = await self._tracks.get(request.user_id, request.track_id)
         return pb.ResolveTrackResponse(track=await self._message(track), user_id=track.user_id)
 
+    async def ResolveTracks(self, request: pb.ResolveTracksRequest, context: Any) -> pb.ResolveTracksResponse:
+        """Describe tracks to another service."""
+        found = await self._tracks.many([track_id.lower() for track_id in request.track_ids])
+        addresses = await self._addresses.of(found)
+        answer = pb.ResolveTracksResponse()
+        for track in found:
+            answer.tracks.add(track=track_message(track, addresses, whole=False), user_id=track.user_id)
+        return answer
+
     async def CheckAssetUse(self, request: pb.CheckAssetUseRequest, context: Any) -> pb.CheckAssetUseResponse:
         """Say whether a song in the making reads the asset."""
         return pb.CheckAssetUseResponse(in_use=await self._tracks.asset_in_use(request.asset_id))

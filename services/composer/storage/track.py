@@ -60,6 +60,12 @@ async def find(tx: AsyncConnection, track_id: str, *, user_id: str = "", lock: s
     return None if row is None else (await with_variants(tx, [_track(row)]))[0]
 
 
+async def find_many(tx: AsyncConnection, track_ids: Sequence[str]) -> list[Track]:
+    """Return the living ones of these tracks, whoever owns them, with their variants; in no order."""
+    query = select(tracks).where(tracks.c.track_id.in_(track_ids), tracks.c.delete_time.is_(None))
+    return await with_variants(tx, [_track(row) for row in (await tx.execute(query)).mappings()])
+
+
 async def put_away(tx: AsyncConnection, track_id: str, user_id: str, *, since: datetime | None = None) -> Track | None:
     """Return the user's track that was put away, at that time or later if one is given; without variants, or None."""
     query = select(tracks).where(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,15 @@ class Addresses:
         self._media = media
 
     async def of(self, tracks: Iterable[Track]) -> Mapping[str, Address]:
-        """Return the address of every asset of tracks of one user by asset id; missing assets are left out."""
+        """Return the address of every asset of the tracks by asset id; missing assets are left out.
+
+        Media is asked once for each of their owners.
+        """
         found = list(tracks)
+        whose = {track.user_id for track in found}
+        if len(whose) > 1:
+            each = await asyncio.gather(*(self.of([t for t in found if t.user_id == user_id]) for user_id in whose))
+            return {asset_id: address for addresses in each for asset_id, address in addresses.items()}
         variants = [each for track in found for each in track.variants]
         ids = {each.asset_id for each in variants} | {each.midi_asset_id for each in variants if each.midi_asset_id}
         ids |= {track.cover_asset_id for track in found if track.cover_asset_id}

@@ -970,6 +970,80 @@ class ResolveTrackResponse(_message.Message):
 Global___ResolveTrackResponse: _TypeAlias = ResolveTrackResponse  # noqa: Y015
 
 @_typing.final
+class ResolveTracksRequest(_message.Message):
+    """Asks for tracks on behalf of another service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tracks."""
+
+    def __init__(
+        self,
+        *,
+        track_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["track_ids", b"track_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveTracksRequest: _TypeAlias = ResolveTracksRequest  # noqa: Y015
+
+@_typing.final
+class ResolveTracksResponse(_message.Message):
+    """Answers with tracks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ResolvedTrack(_message.Message):
+        """One track and whose it is."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TRACK_FIELD_NUMBER: _builtins.int
+        USER_ID_FIELD_NUMBER: _builtins.int
+        user_id: _builtins.str
+        """Who owns it."""
+        @_builtins.property
+        def track(self) -> Global___Track:
+            """The track."""
+
+        def __init__(
+            self,
+            *,
+            track: Global___Track | None = ...,
+            user_id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["track", b"track"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["track", b"track", "user_id", b"user_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TRACKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveTracksResponse.ResolvedTrack]:
+        """The living tracks among those asked for, in no order; what ListTracks leaves out is left out here too."""
+
+    def __init__(
+        self,
+        *,
+        tracks: _abc.Iterable[Global___ResolveTracksResponse.ResolvedTrack] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tracks", b"tracks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveTracksResponse: _TypeAlias = ResolveTracksResponse  # noqa: Y015
+
+@_typing.final
 class CheckAssetUseRequest(_message.Message):
     """Asks whether an asset is in use."""
 

@@ -80,6 +80,11 @@ class TrackServiceStub:
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTrackRequest.SerializeToString,
                 response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTrackResponse.FromString,
                 _registered_method=True)
+        self.ResolveTracks = channel.unary_unary(
+                '/cadenza.composer.v1.TrackService/ResolveTracks',
+                request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTracksRequest.SerializeToString,
+                response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTracksResponse.FromString,
+                _registered_method=True)
         self.CheckAssetUse = channel.unary_unary(
                 '/cadenza.composer.v1.TrackService/CheckAssetUse',
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.CheckAssetUseRequest.SerializeToString,
@@ -157,6 +162,13 @@ class TrackServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveTracks(self, request, context):
+        """Describes tracks of any users to another service; those that are gone are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckAssetUse(self, request, context):
         """Says whether a song in the making reads an asset, or a living track plays or shows it.
         """
@@ -211,6 +223,11 @@ def add_TrackServiceServicer_to_server(servicer, server):
                     servicer.ResolveTrack,
                     request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTrackRequest.FromString,
                     response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTrackResponse.SerializeToString,
+            ),
+            'ResolveTracks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveTracks,
+                    request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTracksRequest.FromString,
+                    response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTracksResponse.SerializeToString,
             ),
             'CheckAssetUse': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckAssetUse,
@@ -462,6 +479,33 @@ class TrackService:
             '/cadenza.composer.v1.TrackService/ResolveTrack',
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTrackRequest.SerializeToString,
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTrackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveTracks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.composer.v1.TrackService/ResolveTracks',
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTracksRequest.SerializeToString,
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.ResolveTracksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,8 @@ class TrackServiceStub:
     """Makes one variant the track's own sound."""
     ResolveTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTrackRequest, _track_service_pb2.ResolveTrackResponse]
     """Describes a track to another service. With a user id only that user's track is found."""
+    ResolveTracks: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTracksRequest, _track_service_pb2.ResolveTracksResponse]
+    """Describes tracks of any users to another service; those that are gone are left out."""
     CheckAssetUse: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.CheckAssetUseRequest, _track_service_pb2.CheckAssetUseResponse]
     """Says whether a song in the making reads an asset, or a living track plays or shows it."""
 
@@ -87,6 +89,8 @@ class TrackServiceAsyncStub(TrackServiceStub):
     """Makes one variant the track's own sound."""
     ResolveTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTrackRequest, _track_service_pb2.ResolveTrackResponse]  # type: ignore[assignment]
     """Describes a track to another service. With a user id only that user's track is found."""
+    ResolveTracks: _aio.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTracksRequest, _track_service_pb2.ResolveTracksResponse]  # type: ignore[assignment]
+    """Describes tracks of any users to another service; those that are gone are left out."""
     CheckAssetUse: _aio.UnaryUnaryMultiCallable[_track_service_pb2.CheckAssetUseRequest, _track_service_pb2.CheckAssetUseResponse]  # type: ignore[assignment]
     """Says whether a song in the making reads an asset, or a living track plays or shows it."""
 
@@ -169,6 +173,14 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.ResolveTrackResponse, _abc.Awaitable[_track_service_pb2.ResolveTrackResponse]]:
         """Describes a track to another service. With a user id only that user's track is found."""
+
+    @_abc_1.abstractmethod
+    def ResolveTracks(
+        self,
+        request: _track_service_pb2.ResolveTracksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_track_service_pb2.ResolveTracksResponse, _abc.Awaitable[_track_service_pb2.ResolveTracksResponse]]:
+        """Describes tracks of any users to another service; those that are gone are left out."""
 
     @_abc_1.abstractmethod
     def CheckAssetUse(

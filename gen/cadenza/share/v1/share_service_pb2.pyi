@@ -77,6 +77,8 @@ class Share(_message.Message):
     VIEW_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    LISTED_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
     share_id: _builtins.str
     """Identifier of the share."""
     share_code: _builtins.str
@@ -89,6 +91,10 @@ class Share(_message.Message):
     """Address of the page."""
     view_count: _builtins.int
     """How often the page was opened."""
+    listed: _builtins.bool
+    """True while the song is on the public list, which only its owner decides."""
+    category: _builtins.str
+    """Category it is listed under: the style of its sound when it was put there; empty while it is not listed."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the share was made."""
@@ -108,10 +114,12 @@ class Share(_message.Message):
         view_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        listed: _builtins.bool = ...,
+        category: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "link_url", b"link_url", "revoke_time", b"revoke_time", "share_code", b"share_code", "share_id", b"share_id", "state", b"state", "track_id", b"track_id", "view_count", b"view_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "create_time", b"create_time", "link_url", b"link_url", "listed", b"listed", "revoke_time", b"revoke_time", "share_code", b"share_code", "share_id", b"share_id", "state", b"state", "track_id", b"track_id", "view_count", b"view_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -428,6 +436,116 @@ class ListSharesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSharesResponse: _TypeAlias = ListSharesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateShareRequest(_message.Message):
+    """Asks to change a share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_CODE_FIELD_NUMBER: _builtins.int
+    LISTED_FIELD_NUMBER: _builtins.int
+    share_code: _builtins.str
+    """The code."""
+    listed: _builtins.bool
+    """True puts it on the public list, false takes it off."""
+    def __init__(
+        self,
+        *,
+        share_code: _builtins.str = ...,
+        listed: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_listed", b"_listed", "listed", b"listed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_listed", b"_listed", "listed", b"listed", "share_code", b"share_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__listed: _TypeAlias = _typing.Literal["listed"]  # noqa: Y015
+    _WhichOneofArgType__listed: _TypeAlias = _typing.Literal["_listed", b"_listed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__listed) -> _WhichOneofReturnType__listed | None: ...
+
+Global___UpdateShareRequest: _TypeAlias = UpdateShareRequest  # noqa: Y015
+
+@_typing.final
+class UpdateShareResponse(_message.Message):
+    """Answers with the changed share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def share(self) -> Global___Share:
+        """The share."""
+
+    def __init__(
+        self,
+        *,
+        share: Global___Share | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["share", b"share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateShareResponse: _TypeAlias = UpdateShareResponse  # noqa: Y015
+
+@_typing.final
+class ListPublicSongsRequest(_message.Message):
+    """Asks for a page of the public list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """Style, for example `folk`; empty for all."""
+    page_size: _builtins.int
+    """Most songs to return; 0 means 20, values above 100 mean 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPublicSongsRequest: _TypeAlias = ListPublicSongsRequest  # noqa: Y015
+
+@_typing.final
+class ListPublicSongsResponse(_message.Message):
+    """Answers with a page of the public list; `lyrics`, `chords` and `lines` are left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last page."""
+    @_builtins.property
+    def songs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SharedTrack]:
+        """The songs, the newest shares first."""
+
+    def __init__(
+        self,
+        *,
+        songs: _abc.Iterable[Global___SharedTrack] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "songs", b"songs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPublicSongsResponse: _TypeAlias = ListPublicSongsResponse  # noqa: Y015
 
 @_typing.final
 class RevokeShareRequest(_message.Message):

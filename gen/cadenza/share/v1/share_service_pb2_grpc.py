@@ -50,6 +50,16 @@ class ShareServiceStub:
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesRequest.SerializeToString,
                 response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesResponse.FromString,
                 _registered_method=True)
+        self.UpdateShare = channel.unary_unary(
+                '/cadenza.share.v1.ShareService/UpdateShare',
+                request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UpdateShareRequest.SerializeToString,
+                response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UpdateShareResponse.FromString,
+                _registered_method=True)
+        self.ListPublicSongs = channel.unary_unary(
+                '/cadenza.share.v1.ShareService/ListPublicSongs',
+                request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsRequest.SerializeToString,
+                response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsResponse.FromString,
+                _registered_method=True)
         self.RevokeShare = channel.unary_unary(
                 '/cadenza.share.v1.ShareService/RevokeShare',
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.RevokeShareRequest.SerializeToString,
@@ -82,8 +92,24 @@ class ShareServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateShare(self, request, context):
+        """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
+        SHARE_REVOKED for one that was called back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPublicSongs(self, request, context):
+        """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
+        is left out, so that a page may be shorter than asked for though another one follows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeShare(self, request, context):
-        """Calls a share back; its page says so from then on. Repeats are answered alike.
+        """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +132,16 @@ def add_ShareServiceServicer_to_server(servicer, server):
                     servicer.ListShares,
                     request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesRequest.FromString,
                     response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesResponse.SerializeToString,
+            ),
+            'UpdateShare': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateShare,
+                    request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UpdateShareRequest.FromString,
+                    response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UpdateShareResponse.SerializeToString,
+            ),
+            'ListPublicSongs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPublicSongs,
+                    request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsRequest.FromString,
+                    response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsResponse.SerializeToString,
             ),
             'RevokeShare': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeShare,
@@ -195,6 +231,60 @@ class ShareService:
             '/cadenza.share.v1.ShareService/ListShares',
             cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesRequest.SerializeToString,
             cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateShare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.share.v1.ShareService/UpdateShare',
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.UpdateShareRequest.SerializeToString,
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.UpdateShareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPublicSongs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.share.v1.ShareService/ListPublicSongs',
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsRequest.SerializeToString,
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,8 +39,16 @@ class ShareServiceStub:
     """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code and SHARE_REVOKED for one called back."""
     ListShares: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ListSharesRequest, _share_service_pb2.ListSharesResponse]
     """Lists the caller's shares, the newest first."""
+    UpdateShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.UpdateShareRequest, _share_service_pb2.UpdateShareResponse]
+    """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
+    SHARE_REVOKED for one that was called back.
+    """
+    ListPublicSongs: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]
+    """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
+    is left out, so that a page may be shorter than asked for though another one follows.
+    """
     RevokeShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]
-    """Calls a share back; its page says so from then on. Repeats are answered alike."""
+    """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
 
 @_typing.type_check_only
 class ShareServiceAsyncStub(ShareServiceStub):
@@ -53,8 +61,16 @@ class ShareServiceAsyncStub(ShareServiceStub):
     """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code and SHARE_REVOKED for one called back."""
     ListShares: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ListSharesRequest, _share_service_pb2.ListSharesResponse]  # type: ignore[assignment]
     """Lists the caller's shares, the newest first."""
+    UpdateShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.UpdateShareRequest, _share_service_pb2.UpdateShareResponse]  # type: ignore[assignment]
+    """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
+    SHARE_REVOKED for one that was called back.
+    """
+    ListPublicSongs: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]  # type: ignore[assignment]
+    """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
+    is left out, so that a page may be shorter than asked for though another one follows.
+    """
     RevokeShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]  # type: ignore[assignment]
-    """Calls a share back; its page says so from then on. Repeats are answered alike."""
+    """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
 
 class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lets a track be heard by whoever has its code."""
@@ -84,11 +100,31 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the caller's shares, the newest first."""
 
     @_abc_1.abstractmethod
+    def UpdateShare(
+        self,
+        request: _share_service_pb2.UpdateShareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_share_service_pb2.UpdateShareResponse, _abc.Awaitable[_share_service_pb2.UpdateShareResponse]]:
+        """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
+        SHARE_REVOKED for one that was called back.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPublicSongs(
+        self,
+        request: _share_service_pb2.ListPublicSongsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_share_service_pb2.ListPublicSongsResponse, _abc.Awaitable[_share_service_pb2.ListPublicSongsResponse]]:
+        """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
+        is left out, so that a page may be shorter than asked for though another one follows.
+        """
+
+    @_abc_1.abstractmethod
     def RevokeShare(
         self,
         request: _share_service_pb2.RevokeShareRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.RevokeShareResponse, _abc.Awaitable[_share_service_pb2.RevokeShareResponse]]:
-        """Calls a share back; its page says so from then on. Repeats are answered alike."""
+        """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
 
 def add_ShareServiceServicer_to_server(servicer: ShareServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -81,6 +81,9 @@ __all__ = (
     "RequeueJobResponse",
     "ResolveTrackRequest",
     "ResolveTrackResponse",
+    "ResolveTracksRequest",
+    "ResolveTracksResponse",
+    "ResolveTracksResponseResolvedTrack",
     "RestoreTrackRequest",
     "RestoreTrackResponse",
     "RotateWebhookSecretRequest",
@@ -2230,6 +2233,58 @@ default_message_pool.register_message("cadenza.composer.v1", "ResolveTrackRespon
 
 
 @dataclass(eq=False, repr=False)
+class ResolveTracksRequest(betterproto2.Message):
+    """
+    Asks for tracks on behalf of another service.
+    """
+
+    track_ids: "list[str]" = betterproto2.field(1, betterproto2.TYPE_STRING, repeated=True)
+    """
+    The tracks.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "ResolveTracksRequest", ResolveTracksRequest)
+
+
+@dataclass(eq=False, repr=False)
+class ResolveTracksResponse(betterproto2.Message):
+    """
+    Answers with tracks.
+    """
+
+    tracks: "list[ResolveTracksResponseResolvedTrack]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The living tracks among those asked for, in no order; what ListTracks leaves out is left out here too.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "ResolveTracksResponse", ResolveTracksResponse)
+
+
+@dataclass(eq=False, repr=False)
+class ResolveTracksResponseResolvedTrack(betterproto2.Message):
+    """
+    One track and whose it is.
+    """
+
+    track: "Track | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The track.
+    """
+
+    user_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Who owns it.
+    """
+
+
+default_message_pool.register_message(
+    "cadenza.composer.v1", "ResolveTracksResponse.ResolvedTrack", ResolveTracksResponseResolvedTrack
+)
+
+
+@dataclass(eq=False, repr=False)
 class RestoreTrackRequest(betterproto2.Message):
     """
     Asks to take a track back.
@@ -3555,6 +3610,27 @@ class TrackServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.composer.v1.TrackService/ResolveTrack",
             message,
             ResolveTrackResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def resolve_tracks(
+        self,
+        message: "ResolveTracksRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "ResolveTracksResponse":
+        """
+        Describes tracks of any users to another service; those that are gone are left out.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.composer.v1.TrackService/ResolveTracks",
+            message,
+            ResolveTracksResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

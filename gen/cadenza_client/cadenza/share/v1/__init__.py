@@ -6,6 +6,8 @@
 __all__ = (
     "CreateShareRequest",
     "CreateShareResponse",
+    "ListPublicSongsRequest",
+    "ListPublicSongsResponse",
     "ListSharesRequest",
     "ListSharesResponse",
     "ResolveShareRequest",
@@ -19,6 +21,8 @@ __all__ = (
     "SharedLine",
     "SharedSyllable",
     "SharedTrack",
+    "UpdateShareRequest",
+    "UpdateShareResponse",
 )
 
 import datetime
@@ -148,6 +152,51 @@ class CreateShareResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("cadenza.share.v1", "CreateShareResponse", CreateShareResponse)
+
+
+@dataclass(eq=False, repr=False)
+class ListPublicSongsRequest(betterproto2.Message):
+    """
+    Asks for a page of the public list.
+    """
+
+    category: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Style, for example `folk`; empty for all.
+    """
+
+    page_size: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Most songs to return; 0 means 20, values above 100 mean 100.
+    """
+
+    page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    `next_page_token` of the page before; empty for the first page.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "ListPublicSongsRequest", ListPublicSongsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class ListPublicSongsResponse(betterproto2.Message):
+    """
+    Answers with a page of the public list; `lyrics`, `chords` and `lines` are left out.
+    """
+
+    songs: "list[SharedTrack]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The songs, the newest shares first.
+    """
+
+    next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty on the last page.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "ListPublicSongsResponse", ListPublicSongsResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -300,6 +349,16 @@ class Share(betterproto2.Message):
     When the share was called back; absent while it is valid.
     """
 
+    listed: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
+    """
+    True while the song is on the public list, which only its owner decides.
+    """
+
+    category: "str" = betterproto2.field(10, betterproto2.TYPE_STRING)
+    """
+    Category it is listed under: the style of its sound when it was put there; empty while it is not listed.
+    """
+
 
 default_message_pool.register_message("cadenza.share.v1", "Share", Share)
 
@@ -446,6 +505,41 @@ class SharedTrack(betterproto2.Message):
 default_message_pool.register_message("cadenza.share.v1", "SharedTrack", SharedTrack)
 
 
+@dataclass(eq=False, repr=False)
+class UpdateShareRequest(betterproto2.Message):
+    """
+    Asks to change a share.
+    """
+
+    share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The code.
+    """
+
+    listed: "bool | None" = betterproto2.field(2, betterproto2.TYPE_BOOL, optional=True)
+    """
+    True puts it on the public list, false takes it off.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "UpdateShareRequest", UpdateShareRequest)
+
+
+@dataclass(eq=False, repr=False)
+class UpdateShareResponse(betterproto2.Message):
+    """
+    Answers with the changed share.
+    """
+
+    share: "Share | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The share.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "UpdateShareResponse", UpdateShareResponse)
+
+
 class ShareServiceStub(betterproto2_grpclib.ServiceStub):
     """
     Lets a track be heard by whoever has its code.
@@ -514,6 +608,50 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
             metadata=metadata,
         )
 
+    async def update_share(
+        self,
+        message: "UpdateShareRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "UpdateShareResponse":
+        """
+        Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
+        SHARE_REVOKED for one that was called back.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.share.v1.ShareService/UpdateShare",
+            message,
+            UpdateShareResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_public_songs(
+        self,
+        message: "ListPublicSongsRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "ListPublicSongsResponse":
+        """
+        Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
+        is left out, so that a page may be shorter than asked for though another one follows.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.share.v1.ShareService/ListPublicSongs",
+            message,
+            ListPublicSongsResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def revoke_share(
         self,
         message: "RevokeShareRequest",
@@ -523,7 +661,7 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "RevokeShareResponse":
         """
-        Calls a share back; its page says so from then on. Repeats are answered alike.
+        Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike.
         """
 
         return await self._unary_unary(

@@ -1,0 +1,60 @@
+// The songs that their owners show to everybody, by style, the newest first, as many as one scrolls to.
+
+import { callPatiently } from "./api.js";
+import { showPlaying } from "./dock.js";
+import { $, el, endless } from "./dom.js";
+import { songRow } from "./song-row.js";
+import { clock, say, styleName } from "./text.js";
+
+const PAGE = 12;
+const shown = { songs: [], token: "", category: "", asked: 0 };
+
+export function beginPublic({ complain }) {
+  endless($("public-more"), () => loadPublic({ more: true }), complain);
+  for (const radio of document.querySelectorAll('input[name="category"]')) radio.addEventListener("change", () => (location.hash = new URLSearchParams({ public: radio.value })));
+}
+
+export async function openPublic(category) {
+  for (const radio of document.querySelectorAll('input[name="category"]')) radio.checked = radio.value === category;
+  if (shown.category !== category || !shown.songs.length) {
+    Object.assign(shown, { category, songs: [], token: "" });
+    $("public-songs").replaceChildren();
+  }
+  await loadPublic();
+}
+
+async function loadPublic({ more = false } = {}) {
+  const asked = ++shown.asked;
+  const query = new URLSearchParams({ page_size: PAGE, category: shown.category, page_token: more ? shown.token : "" });
+  const page = await callPatiently("GET", `/api/v1/public/songs?${query}`);
+  if (asked !== shown.asked) return; // another category has been chosen meanwhile
+  if (!more) $("public-songs").replaceChildren();
+  shown.songs = more ? [...shown.songs, ...page.songs] : page.songs;
+  shown.token = page.next_page_token;
+  append(page.songs);
+}
+
+// Says everything anew in another language.
+export function showPublic() {
+  $("public-songs").replaceChildren();
+  append(shown.songs);
+}
+
+function append(songs) {
+  $("public-songs").append(...songs.map(row));
+  $("public-more").hidden = !shown.token;
+  $("public-none").hidden = shown.songs.length > 0 || Boolean(shown.token);
+  showPlaying();
+}
+
+const playable = (song) => ({ id: song.share_code, title: song.title, src: song.audio_url, peaks: song.peaks, seconds: song.duration_ms / 1000, renew: () => renew(song) });
+
+async function renew(song) {
+  return (await callPatiently("GET", `/api/v1/shares/${song.share_code}`)).shared_track.audio_url;
+}
+
+function row(song) {
+  const words = [song.style ? styleName(song.style) : "", clock(song.duration_ms / 1000)].filter(Boolean).join(" · ");
+  const title = song.title || say("share.untitled");
+  return songRow({ title, words, cover: song.cover_url, song: playable(song), list: () => shown.songs.map(playable), href: song.link_url, target: "_blank", aside: [el("span", { className: "state" }, song.key)] });
+}

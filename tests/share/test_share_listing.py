@@ -1,0 +1,110 @@
+"""The public list of songs: on it only by their owner's word, and off it at once."""
+
+from typing import Any
+
+import grpc
+import pytest
+from sqlalchemy import delete
+
+from cadenza.composer.v1 import track_service_pb2 as composer
+from cadenza.share.v1 import share_service_pb2 as pb
+from services.kit.db.engine import Database
+from services.kit.errors import RemoteError
+from services.kit.ids import new_id
+from services.kit.rpc.errors import from_rpc
+from services.share.storage import shares
+from tests.share.conftest import Sharing
+
+
+@pytest.fixture(autouse=True)
+async def nothing_listed(database_url: str) -> None:
+    """Begin with an empty list."""
+    db = Database(database_url)
+    async with db.transaction() as tx:
+        await tx.execute(delete(shares))
+    await db.close()
+
+
+async def _share(sharing: Sharing, track: composer.Track) -> str:
+    answer = await sharing.stub().CreateShare(
+        pb.CreateShareRequest(track_id=track.track_id), metadata=sharing.metadata()
+    )
+    assert not answer.share.listed
+    return answer.share_code
+
+
+async def _list(sharing: Sharing, code: str, *, listed: bool | None = True, user_id: str = "") -> pb.Share:
+    request = pb.UpdateShareRequest(share_code=code)
+    if listed is not None:
+        request.listed = listed
+    return (await sharing.stub().UpdateShare(request, metadata=sharing.metadata(user_id))).share
+
+
+async def _public(sharing: Sharing, **request: Any) -> pb.ListPublicSongsResponse:
+    """Return what a stranger without a token sees."""
+    return await sharing.stub().ListPublicSongs(pb.ListPublicSongsRequest(**request))
+
+
+async def _codes(sharing: Sharing, **request: Any) -> list[str]:
+    return [song.share_code for song in (await _public(sharing, **request)).songs]
+
+
+async def _refusal(call: Any) -> RemoteError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return from_rpc(caught.value)
+
+
+async def test_a_shared_song_is_listed_only_when_its_owner_says_so(sharing: Sharing) -> None:
+    """A share is on no list until its owner puts it there; then anybody sees it under the style of what is heard."""
+    code = await _share(sharing, sharing.add_track())
+    assert await _codes(sharing) == []
+    assert (await _refusal(_list(sharing, code, user_id=new_id()))).reason == "SHARE_NOT_FOUND"
+    assert await _codes(sharing) == []
+
+    made = await _list(sharing, code)
+    assert (made.listed, made.category) == (True, "style B")
+    (song,) = (await _public(sharing, category="style B")).songs
+    assert (song.share_code, song.title, song.audio_url) == (code, "夏天的风", "http://127.0.0.1/B.mp3")
+    assert list(song.chords) == []
+    assert await _codes(sharing, category="style A") == []
+    assert (await _list(sharing, code, listed=None)).listed
+
+    off = await _list(sharing, code, listed=False)
+    assert (off.listed, off.category) == (False, "")
+    assert await _codes(sharing) == []
+
+
+async def test_what_is_called_back_or_gone_is_on_no_list(sharing: Sharing) -> None:
+    """A revoked share leaves the list and shared anew stays off it; a song whose track is gone is passed over."""
+    tracks = [sharing.add_track() for _ in range(3)]
+    code, gone, kept = [await _share(sharing, track) for track in tracks]
+    for each in (code, gone, kept):
+        await _list(sharing, each)
+    await sharing.stub().RevokeShare(pb.RevokeShareRequest(share_code=code), metadata=sharing.metadata())
+    assert (await _refusal(_list(sharing, code))).reason == "SHARE_REVOKED"
+    assert await _share(sharing, tracks[0]) == code
+    del sharing.tracks.owners[tracks[1].track_id]
+
+    assert await _codes(sharing) == [kept]
+    assert (await _refusal(_list(sharing, gone))).reason == "SHARE_REVOKED"
+
+
+async def test_the_list_is_paged_by_cursor(sharing: Sharing) -> None:
+    """Pages of two bring every listed song once, the newest share first, though one comes in between."""
+    made = [await _share(sharing, sharing.add_track()) for _ in range(5)]
+    for code in made[::-1]:
+        await _list(sharing, code)
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = await _public(sharing, page_size=2, page_token=token)
+        seen += [song.share_code for song in page.songs]
+        token = page.next_page_token
+        if len(seen) == 2:
+            await _list(sharing, await _share(sharing, sharing.add_track()))
+        if not token:
+            break
+
+    assert seen == made[::-1]
+    assert (await _refusal(_public(sharing, page_token="nonsense!"))).metadata["field"] == "page_token"
