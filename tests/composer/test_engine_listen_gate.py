@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from services.composer.engine.errors import TakeRefusedError
-from services.composer.engine.listen import analyze, key, tempo
+from services.composer.engine.listen import analyze, key, notes, tempo
 from services.composer.engine.listen.analyze import admit_take, listen_to
 from services.composer.engine.listen.metre import METRES
 from services.composer.engine.music import Key
@@ -53,16 +53,16 @@ def test_frozen_tunes_are_heard_and_their_controls_are_not() -> None:
     assert _mean(verdicts, "shuffled") <= 0.4
     heard = listen_to(_take(_TUNES[0]).samples)
     for other in _TUNES[1:]:
-        notes = plan_take(FROZEN_TUNES[other], SETTINGS["20 dB"], number=700 + _TUNES[0])[0].notes
-        assert note_f1(notes, heard.notes)[0] <= 0.4
+        sung = plan_take(FROZEN_TUNES[other], SETTINGS["20 dB"], number=700 + _TUNES[0])[0].notes
+        assert note_f1(sung, heard.notes)[0] <= 0.4
 
 
 def test_a_broken_key_finder_fails_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every key named a fifth too high the share of right keys falls below the gate."""
     whole = key.find_key
 
-    def broken(notes: tuple[object, ...]) -> HeardKey:
-        heard = whole(notes)  # type: ignore[arg-type]
+    def broken(sung: tuple[object, ...]) -> HeardKey:
+        heard = whole(sung)  # type: ignore[arg-type]
         return replace(heard, key=Key((heard.key.tonic + 7) % 12, heard.key.mode))
 
     monkeypatch.setattr(analyze, "find_key", broken)
@@ -77,6 +77,17 @@ def test_an_ear_for_quarters_only_fails_the_gate(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tempo, "METRES", tuple(metre for metre in METRES if not metre.compound))
     broken = [verdict_on(take, listen_to(take.samples)).metre for take in takes]
     assert np.mean(broken) == 0.0 < np.mean(whole)
+
+
+def test_repeated_notes_are_heard_in_a_living_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a room notes and rhythm of six frozen tunes are heard; deaf to closing lips, they are not."""
+    takes = [take_of(FROZEN_TUNES[number], SETTINGS["live room"], number=720 + number) for number in _TUNES]
+    whole = [verdict_on(take, listen_to(take.samples)) for take in takes]
+    assert _mean(whole, "notes") >= 0.9
+    assert _mean(whole, "rhythm") >= 0.75
+    monkeypatch.setattr(notes, "articulations", lambda level, _: np.full(len(level.strong), -np.inf))
+    deaf = [verdict_on(take, listen_to(take.samples)) for take in takes]
+    assert _mean(deaf, "rhythm") < _mean(whole, "rhythm") - 0.15
 
 
 def _said(samples: np.ndarray) -> str:

@@ -1,8 +1,9 @@
 """Which key an untuned, drifting singer meant, and which note of it each sung pitch stands for.
 
 Key, tuning offset and linear drift are found together: each alone can be mistaken for the others (a take that sinks
-by 70 cents is in two keys at once if the drift is ignored). The note profiles are those of David Temperley,
-"Music and Probability" (MIT Press 2007), counted from the Essen folk song collection.
+by 70 cents is in two keys at once if the drift is ignored). Phrases that come back are heard together. The note
+profiles are those of David Temperley, "Music and Probability" (MIT Press 2007), counted from the Essen folk song
+collection.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.composer.engine.listen.motif import companions
 from services.composer.engine.music import HeardNote, Key, Mode
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ _SPREAD = 0.3  # semitones, of single notes
 _FREEDOM = 4.0
 _MINOR_PRIOR = 0.35
 _DURATION_LIMIT_S = 1.2
+_SNAP_SPREAD = 0.4  # semitones, of a single note against what was meant
+_MOST_TRIES = 3
+_LEAPS = (0.2, 0.13, 0.27, 0.11, 0.08, 0.09, 0.008, 0.05, 0.012, 0.015, 0.006, 0.002, 0.02, 0.005)
+_LEAP_GAIN = 0.5 * np.log(_LEAPS)  # by semitones; half, since the key's profile has said some of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,23 @@ class HeardKey:
 def find_key(notes: Sequence[HeardNote]) -> HeardKey:
     """Return the most likely key of the notes by maximum likelihood over 24 keys, 20 offsets and 21 drifts.
 
-    Raises `ValueError` when there are no notes.
+    Asked twice: once the drift is known, phrases that come back are found, and their notes are averaged. Raises
+    `ValueError` when there are no notes.
     """
     if not notes:
         raise ValueError("no notes to find a key in")
     pitches = np.array([note.sung_pitch for note in notes])
+    heard = _likeliest_key(notes, pitches)
+    shift = _shift(notes, heard)
+    level = pitches - shift
+    again = companions(notes, level)
+    if not any(again):
+        return heard
+    averaged = [float(np.mean([level[index], *level[others]])) for index, others in enumerate(again)]
+    return _likeliest_key(notes, np.array(averaged) + shift)
+
+
+def _likeliest_key(notes: Sequence[HeardNote], pitches: NDArray[np.float64]) -> HeardKey:
     middles = np.array([(note.start_s + note.end_s) / 2 for note in notes])
     durations = np.clip([note.end_s - note.start_s for note in notes], 0.1, _DURATION_LIMIT_S)
     weights = np.sqrt(durations / durations.mean())
@@ -74,6 +92,12 @@ def find_key(notes: Sequence[HeardNote]) -> HeardKey:
     return HeardKey(key, max(margin, 0.0), float(_OFFSETS[column]) * 100.0, float(_SLOPES[row]) * 100.0)
 
 
+def _shift(notes: Sequence[HeardNote], heard: HeardKey) -> NDArray[np.float64]:
+    """Return by how many semitones the singer's tuning stands off at each note."""
+    middles = np.array([(note.start_s + note.end_s) / 2 for note in notes])
+    return np.asarray(heard.tuning_cents / 100.0 + heard.drift_cents_per_s / 100.0 * (middles - middles.mean()))
+
+
 def key_clarity(notes: Sequence[HeardNote]) -> float:
     """Return how far the best key of snapped notes leads the next one, in log-likelihood per note; cheap."""
     counts = np.bincount([note.pitch % 12 for note in notes], minlength=12)
@@ -84,22 +108,27 @@ def key_clarity(notes: Sequence[HeardNote]) -> float:
 def snap_notes(notes: Sequence[HeardNote], heard: HeardKey) -> tuple[HeardNote, ...]:
     """Return the notes with `pitch` set to what was meant: near the sung pitch, in the key, with a steady voice.
 
-    A path search over the three nearest semitones of each note; what is left over must change little from one note
-    to the next, because a voice that is flat now will be flat in a second.
+    A path search over the three nearest semitones of each note. What is left over must change little from one note
+    to the next, because a voice that is flat now will be flat in a second; small steps are likelier than leaps; and
+    where a phrase comes back, each of its notes must fit all tries at it.
     """
     if not notes:
         return ()
-    middles = np.array([(note.start_s + note.end_s) / 2 for note in notes])
-    shift = heard.tuning_cents / 100.0 + heard.drift_cents_per_s / 100.0 * (middles - middles.mean())
-    meant = np.array([note.sung_pitch for note in notes]) - shift
-    candidates = np.round(meant)[:, None].astype(np.intp) + np.arange(-1, 2)[None, :]
+    meant = np.array([note.sung_pitch for note in notes]) - _shift(notes, heard)
+    again = companions(notes, meant)
+    middle = np.array([float(np.mean([meant[index], *meant[others]])) for index, others in enumerate(again)])
+    candidates = np.round(middle)[:, None].astype(np.intp) + np.arange(-1, 2)[None, :]
     left_over = meant[:, None] - candidates
     row = _PROFILES[heard.key.tonic + (12 if heard.key.mode is Mode.MINOR else 0)]
-    gain = 1.1 * np.log(row[candidates % 12]) - _t_cost(left_over / 0.3)
+    gain = 1.1 * np.log(row[candidates % 12]) - _t_cost(left_over / _SNAP_SPREAD)
+    for index, others in enumerate(again):
+        for other in others[:_MOST_TRIES]:
+            gain[index] -= _t_cost((meant[other] - candidates[index]) / _SNAP_SPREAD)
     total, came_from = gain[0], np.zeros((len(notes), 3), dtype=np.intp)
     for index in range(1, len(notes)):
         step = left_over[index][:, None] - left_over[index - 1][None, :]
-        ways = total[None, :] - _t_cost(step / 0.7)
+        leap = np.abs(candidates[index][:, None] - candidates[index - 1][None, :])
+        ways = total[None, :] - _t_cost(step / 0.7) + _LEAP_GAIN[np.minimum(leap, len(_LEAP_GAIN) - 1)]
         came_from[index] = ways.argmax(axis=1)
         total = ways.max(axis=1) + gain[index]
     state = int(total.argmax())

@@ -117,6 +117,10 @@ def _metre(
     # A note that crosses a bar line, or is long and begins off the beat, is a syncope and rare.
     across = (ends > units) & (starts > 0) & (ends % units != 0)
     shares *= np.where(across, _ACROSS, 1.0)
+    # So is one that begins inside a beat and is held over the next: what makes 6/8 sound unlike 3/4.
+    inside = starts % UNITS_PER_BEAT
+    tied = (inside > 0) & (inside + steps > UNITS_PER_BEAT)
+    shares *= np.where(tied, _TIED, 1.0)
     long = np.clip((steps - UNITS_PER_BEAT) / (2.0 * UNITS_PER_BEAT), 0.0, 1.0)
     relative = strength / strength.max()
     shares *= np.exp(-_LONG_ON_WEAK * long * (1.0 - relative[:, None, None]))
@@ -148,6 +152,7 @@ def _allowed(places: NDArray[np.intp], steps: NDArray[np.intp]) -> NDArray[np.fl
 
 _ON_THE_BAR = 0.45
 _ACROSS = 0.33
+_TIED = 0.4
 _LONG_ON_WEAK = 2.2
 _FEW = {6: 0.22, 3: 0.02, 9: 0.035, 4: 0.012, 8: 0.012}
 _MANY = {6: 0.5, 3: 0.08, 9: 0.13, 4: 0.012, 8: 0.012}
@@ -159,11 +164,11 @@ _FOUR = (1.0, 0.52, 0.78, 0.52)
 _THREE = (1.0, 0.5, 0.52)
 
 METRES: tuple[Metre, ...] = (
-    _metre("4/4", 4, _within_beat(_FEW, _FOUR), _QUARTERS, tempo=(100.0, 0.2), prior=0.26),
-    _metre("4/4 in eighths", 4, _within_beat(_MANY, _FOUR), _EIGHTHS, tempo=(96.0, 0.2), prior=0.2),
+    _metre("4/4", 4, _within_beat(_FEW, _FOUR), _QUARTERS, tempo=(100.0, 0.2), prior=0.3),
+    _metre("4/4 in eighths", 4, _within_beat(_MANY, _FOUR), _EIGHTHS, tempo=(110.0, 0.2), prior=0.14),
     _metre("4/4 dotted", 4, _within_beat(_SHARP, _FOUR), _DOTTED, tempo=(96.0, 0.2), prior=0.05),
-    _metre("3/4", 3, _within_beat(_FEW, _THREE), _QUARTERS, tempo=(104.0, 0.2), prior=0.14),
-    _metre("3/4 in eighths", 3, _within_beat(_MANY, _THREE), _EIGHTHS, tempo=(96.0, 0.2), prior=0.08),
+    _metre("3/4", 3, _within_beat(_FEW, _THREE), _QUARTERS, tempo=(104.0, 0.2), prior=0.16),
+    _metre("3/4 in eighths", 3, _within_beat(_MANY, _THREE), _EIGHTHS, tempo=(110.0, 0.2), prior=0.06),
     _metre("4/4 in triplets", 4, _within_beat(_TRIPLETS, _FOUR), _TRIPLET_HABITS, tempo=(98.0, 0.2), prior=0.05),
     _metre("4/4 swing", 4, _within_beat(_SWUNG, _FOUR), _SWING_HABITS, swing=1.0 / 6.0, tempo=(104.0, 0.2), prior=0.07),
     _metre("4/4 shuffle", 4, _within_beat({8: 0.5, 4: 0.03}, _FOUR), _SHUFFLED, swing=1.0 / 6.0,

@@ -3,7 +3,7 @@
 Hidden states on a grid of a third of a semitone with a heavy-tailed emission, after M. Mauch et al., "Computer-aided
 melody note transcription using the Tony software" (TENOR 2015); here the grid follows the sung pitch itself, not a
 key, because an amateur's semitones are not yet known to be semitones. Vibrato is averaged out before. Repeated
-pitches leave no trace in the curve, so notes are split again at dips of the energy.
+pitches leave no trace in the curve, so notes are split again where the voice closes and opens.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.composer.engine.listen.f0 import FRAMES_PER_S, HOP
-from services.composer.engine.music import ANALYSIS_RATE, HeardNote
+from services.composer.engine.listen.articulation import articulations
+from services.composer.engine.listen.f0 import FRAMES_PER_S
+from services.composer.engine.listen.level import voice_level
+from services.composer.engine.music import HeardNote
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,18 +31,11 @@ _SILENT_GAIN = 2.4
 _BRIDGED_GAIN = -0.7
 _VIBRATO_HALF_FRAMES = 9
 _VIBRATO_RANGE = 1.9  # semitones
-_DIP_DB = 3.6
-_DIP_PER_WAVER = 9.0
-_QUIET_WAVER_DB = 0.2
 _LEAST_NOTE_FRAMES = 9
 _LEAST_PART_FRAMES = 10
+_CLOSURE_FRAMES = 9
 _SAME_PITCH = 0.62  # semitones
 _LOUD_RANGE_DB = 22.0
-_LEVEL_WINDOW = 480
-_HARMONICS = 6
-_HIGHEST_PARTIAL_HZ = 0.47 * ANALYSIS_RATE
-_HARMONIC_RANGE_DB = 26.0
-_LEAST_SILENT_FRAMES = 8
 
 
 def segment_notes(f0_hz: NDArray[np.float32], samples: NDArray[np.float32]) -> tuple[HeardNote, ...]:
@@ -53,62 +48,13 @@ def segment_notes(f0_hz: NDArray[np.float32], samples: NDArray[np.float32]) -> t
     if int(voiced.sum()) < _LEAST_NOTE_FRAMES:
         return ()
     curve = _without_blips(np.where(voiced, 69.0 + 12.0 * np.log2(np.maximum(f0_hz, 1.0) / 440.0), np.nan))
-    level = voice_level_db(f0_hz, samples)
+    level = voice_level(f0_hz, samples)
+    anew = articulations(level, voiced)
     steady = _without_vibrato(curve)
-    states = _most_likely_states(steady, _onset_signs(level))
-    depth = _least_dip_db(level, voiced)
-    runs = [part for run in _runs(states, steady) for part in _split_at_dips(run, level, depth)]
-    runs = _merged(runs, steady, level, depth)
-    return tuple(_as_notes(runs, steady, level))
-
-
-def voice_level_db(f0_hz: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return how loud the voice itself is per pitch frame, in dB up to a constant.
-
-    The mean in dB over the lower harmonics, each weighted by how far it rises above the weakest that counts: noise
-    between the harmonics does not enter, and reverberation, which makes each harmonic waver on its own, averages out.
-    """
-    frames = len(f0_hz)
-    voiced = np.flatnonzero(f0_hz > 0)
-    pitch = np.interp(np.arange(frames), voiced, f0_hz[voiced]) if len(voiced) else np.full(frames, 200.0)
-    padded = np.zeros(frames * HOP + _LEVEL_WINDOW, dtype=np.float32)
-    padded[_LEVEL_WINDOW // 2 : _LEVEL_WINDOW // 2 + len(samples)] = samples
-    windows = np.lib.stride_tricks.sliding_window_view(padded, _LEVEL_WINDOW)[::HOP][:frames]
-    shape = np.hanning(_LEVEL_WINDOW).astype(np.float32)
-    at = np.arange(_LEVEL_WINDOW, dtype=np.float32) - _LEVEL_WINDOW // 2
-    level = np.empty((frames, _HARMONICS))
-    for first in range(0, frames, 1_024):
-        batch = slice(first, first + 1_024)
-        turn = np.exp((-2j * np.pi / ANALYSIS_RATE) * pitch[batch, None] * at[None, :]).astype(np.complex64)
-        shaped = windows[batch] * shape
-        product = turn.copy()
-        for harmonic in range(_HARMONICS):
-            level[batch, harmonic] = np.abs(np.einsum("ij,ij->i", shaped, product)) ** 2
-            level[batch, harmonic][pitch[batch] * (harmonic + 1) > _HIGHEST_PARTIAL_HZ] = 0.0
-            product *= turn
-    decibels = 10.0 * np.log10(level + 1e-12)
-    usual = np.percentile(decibels[voiced] if len(voiced) else decibels, 70, axis=0)
-    silent = decibels[_far_from_voice(f0_hz)]
-    floor = usual - _HARMONIC_RANGE_DB
-    if len(silent) >= _LEAST_SILENT_FRAMES:
-        floor = np.clip(np.percentile(silent, 75, axis=0), floor, usual - 3.0)
-    weights = np.clip(usual - floor, 0.1, None) ** 2 * np.clip(usual - usual.max() + _HARMONIC_RANGE_DB, 0.1, None)
-    limited = np.maximum(decibels, floor)
-    return np.convolve(np.pad(limited @ weights / weights.sum(), 1, mode="edge"), (0.25, 0.5, 0.25), mode="valid")
-
-
-def _least_dip_db(level: NDArray[np.float64], voiced: NDArray[np.bool_]) -> float:
-    """Return how deep a dip must be to part two notes: deeper in noise and in rooms, where the level wavers."""
-    inside = np.convolve(voiced, np.ones(9), mode="same")[: len(level)] > 8.5  # all nine voiced
-    bend = np.abs(level[3:-3] - 0.5 * (level[:-6] + level[6:]))[inside[3:-3]]
-    waver = float(np.median(bend)) if len(bend) else 0.0
-    return _DIP_DB + _DIP_PER_WAVER * max(0.0, waver - _QUIET_WAVER_DB)
-
-
-def _far_from_voice(f0_hz: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which frames lie at least 60 ms from any voiced one."""
-    near = np.convolve(f0_hz > 0, np.ones(13), mode="same")
-    return np.asarray(near[: len(f0_hz)] < 0.5, dtype=np.bool_)  # a count of frames
+    states = _most_likely_states(steady, _onset_signs(level.strong))
+    runs = [part for run in _runs(states, steady) for part in _split_where_anew(run, anew)]
+    runs = _merged(runs, steady, level.strong, anew)
+    return tuple(_as_notes(runs, steady, level.strong))
 
 
 def _without_blips(curve: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -195,26 +141,19 @@ def _runs(states: NDArray[np.intp], curve: NDArray[np.float64]) -> list[tuple[in
     return runs
 
 
-def _split_at_dips(run: tuple[int, int], level: NDArray[np.float64], depth: float) -> list[tuple[int, int]]:
-    """Return the run cut wherever its level falls by `depth` and rises again: the same pitch sung anew."""
+def _split_where_anew(run: tuple[int, int], anew: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return the run cut wherever the same pitch is more likely than not sung anew, the likeliest places first."""
     first, last = run
-    inside = level[first:last]
-    parts, start = [], 0
-    position = _LEAST_PART_FRAMES
-    while position < len(inside) - _LEAST_PART_FRAMES:
-        near = inside[max(position - 6, 0) : position + 7]
-        before = inside[max(position - 25, start) : position]
-        after = inside[position + 1 : position + 26]
-        if inside[position] == near.min() and min(before.max(), after.max()) - inside[position] > depth:
-            parts.append((first + start, first + position))
-            start = position
-            position += _LEAST_PART_FRAMES
-        position += 1
-    return [*parts, (first + start, last)]
+    likely = [first + int(at) for at in np.flatnonzero(anew[first:last] > 0.0)]
+    cuts = [first, last]
+    for at in sorted(likely, key=lambda at: -anew[at]):
+        if min(abs(at - cut) for cut in cuts) >= _LEAST_PART_FRAMES:
+            cuts.append(at)
+    return list(pairwise(sorted(cuts)))
 
 
 def _merged(
-    runs: list[tuple[int, int]], curve: NDArray[np.float64], level: NDArray[np.float64], depth: float
+    runs: list[tuple[int, int]], curve: NDArray[np.float64], level: NDArray[np.float64], anew: NDArray[np.float64]
 ) -> list[tuple[int, int]]:
     """Return the runs with fragments joined: too short ones and neighbours of one pitch without a dip between."""
     merged: list[tuple[int, int]] = []
@@ -224,7 +163,7 @@ def _merged(
             touching = first - before[1] <= 3  # frames
             apart = abs(_pitch_of(before, curve) - _pitch_of((first, last), curve))
             short = min(last - first, before[1] - before[0]) < _LEAST_NOTE_FRAMES
-            if touching and (apart < _SAME_PITCH or short) and not _dips(before, (first, last), level, depth):
+            if touching and (apart < _SAME_PITCH or short) and not _sung_anew(before, (first, last), anew):
                 merged[-1] = (before[0], last)
                 continue
         merged.append((first, last))
@@ -236,13 +175,12 @@ def _merged(
     ]
 
 
-def _dips(before: tuple[int, int], after: tuple[int, int], level: NDArray[np.float64], depth: float) -> bool:
-    """Tell whether the level falls between two runs that are both long enough to be notes."""
+def _sung_anew(before: tuple[int, int], after: tuple[int, int], anew: NDArray[np.float64]) -> bool:
+    """Tell whether the voice closes between two runs that are both long enough to be notes."""
     if min(before[1] - before[0], after[1] - after[0]) < _LEAST_NOTE_FRAMES:
         return False
-    between = float(level[max(before[1] - 4, before[0]) : after[0] + 4].min())
-    sides = min(float(level[before[0] : before[1]][-25:].max()), float(level[after[0] : after[1]][:25].max()))
-    return sides - between > depth
+    near = anew[max(before[1] - _CLOSURE_FRAMES, before[0]) : min(after[0] + _CLOSURE_FRAMES, after[1])]
+    return bool(near.max() > 0.0)
 
 
 def _pitch_of(run: tuple[int, int], curve: NDArray[np.float64]) -> float:
