@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.kit.clock import now
-from tests.readme import README, MarksMissing, check_marks, write_section
+from tests.readme import README, MarksMissing, check_marks, read_section, write_section
 from tests.score.page import SHOWN, TAKES, write_page
 from tests.score.table import SECTION, markdown, screen
 
@@ -28,7 +28,7 @@ PAGE = Path(__file__).resolve().parents[2] / "out" / "score" / "index.html"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--part", type=click.Choice(PARTS), multiple=True, help="Only this one; README stays.")
+@click.option("--part", type=click.Choice(PARTS), multiple=True, help="Only this one; in README the others stay.")
 @click.option("--readme", is_flag=True, help="Write the table into README.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=PAGE, show_default=True)
 def main(*, part: tuple[str, ...], readme: bool, out: Path) -> None:
@@ -53,8 +53,8 @@ def main(*, part: tuple[str, ...], readme: bool, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     console.print(f"pictures: {out}")
-    if readme and not part:
-        write_section(README, SECTION, f"{measured}\n\n{markdown(rows)}")
+    if readme:
+        write_section(README, SECTION, markdown(rows, read_section(README, SECTION), f"{now():%Y-%m-%d}"))
     missed = [row for row in rows if not row.holds]
     console.print(f"{len(rows)} figures, {len(missed)} missed", style="red" if missed else "green")
     sys.exit(1 if missed else 0)

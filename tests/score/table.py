@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -40,14 +41,52 @@ def screen(rows: Sequence[Row]) -> list[Table]:
     return tables
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Return the section for README."""
-    lines: list[str] = []
-    for heading, mine in grouped(rows):
-        lines += [f"**{heading}.**", "", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-        lines += [f"| {' | '.join(cell.replace('|', '/') for cell in cells(row))} |" for row in mine]
-        lines.append("")
-    return "\n".join(lines).strip()
+def markdown(rows: Sequence[Row], before: str = "", today: str = "") -> str:
+    """Return the section for README: what is asked in tables, what is only told folded away under each.
+
+    `before` is the section as it stands: its rows of parts that were not measured now stay, with their day.
+    """
+    parts = dict.fromkeys(row.part for row in rows)
+    days = {part: day for part, day in _DAY.findall(before) if part not in parts} | dict.fromkeys(parts, today)
+    lines = ["Measured with `make score`: " + ", ".join(f"{part} {day}".strip() for part, day in days.items()) + "."]
+    kept = _rows_in(before)
+    for _, heading in GROUPS:
+        mine = [line for line in kept.get(heading, []) if line.split(" | ", 1)[0].removeprefix("| ") not in parts]
+        mine += [_line(cells(row)) for name, group in grouped(rows) if name == heading for row in group]
+        asked = [line for line in mine if _column(line, "asked") != "-"]
+        told = [line for line in mine if _column(line, "asked") == "-"]
+        if mine:
+            lines += ["", f"**{heading}.**", "", *_table(asked)]
+        if told:
+            lines += ["", f"<details><summary>{len(told)} more figures</summary>", "", *_table(told), "", "</details>"]
+    return "\n".join(lines)
+
+
+_DAY = re.compile(r"([a-z][a-z ]*?) (\d{4}-\d\d-\d\d)")
+
+
+def _rows_in(section: str) -> dict[str, list[str]]:
+    """Return the lines of the tables of a section under their headings."""
+    found: dict[str, list[str]] = {heading: [] for _, heading in GROUPS}
+    heading = ""
+    for line in section.splitlines():
+        if line.startswith("**"):
+            heading = line.strip("*").removesuffix(".")
+        elif line.startswith("| ") and line != _line(COLUMNS):
+            found.setdefault(heading, []).append(line)
+    return found
+
+
+def _table(lines: Sequence[str]) -> list[str]:
+    return [_line(COLUMNS), f"|{'---|' * len(COLUMNS)}", *lines] if lines else []
+
+
+def _line(columns: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in columns)} |"
+
+
+def _column(line: str, name: str) -> str:
+    return line.strip("| ").split(" | ")[COLUMNS.index(name)]
 
 
 def page_table(rows: Sequence[Row]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,23 @@ def test_the_tables_say_the_same_in_three_dresses() -> None:
     assert "| song | told | - | 2 | - | - | 1 |  |" in text
     assert page.count('class="missed"') == 1
     assert "&lt;c&gt;" in page
+
+
+def test_parts_that_were_not_measured_keep_their_rows_and_their_day() -> None:
+    """A part measured anew replaces its own rows in README and no others; each part says when it was measured."""
+    voices = [Row("singing", "cents", "male", 12.0, 9, at_most=50.0), Row("singing", "breaths", "-", 3.0, 9)]
+    first = markdown([*ROWS, *voices], today="2026-01-01")
+    again = markdown([replace(ROWS[0], value=0.95)], first, "2026-01-02")
+
+    assert again.splitlines()[0] == "Measured with `make score`: singing 2026-01-01, song 2026-01-02."
+    assert "| song | a/b | <c> | 0.950 | >= 0.9 | yes | 3 | 0.1 |" in again
+    assert [line for line in again.splitlines() if line.startswith("| s")] == [
+        "| song | a/b | <c> | 0.950 | >= 0.9 | yes | 3 | 0.1 |",
+        "| singing | cents | male | 12 | <= 50 | yes | 9 |  |",
+        "| singing | breaths | - | 3 | - | - | 9 |  |",
+    ]
+    assert again.count("<details>") == again.count("</details>") == 1
+    assert markdown([*ROWS, *voices], again, "2026-01-01") == first
 
 
 @pytest.mark.parametrize(("rows", "status"), [(ROWS, 1), (ROWS[1:], 0)])
