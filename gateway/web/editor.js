@@ -31,7 +31,6 @@ export class Editor {
     for (const name of ["transpose", "key", "metre", "tempo", "from", "to"]) this.get(name).addEventListener("input", () => this.shade() || changed());
     this.get("transpose").append(...Array.from({ length: 2 * MOST_SEMITONES + 1 }, (_, at) => MOST_SEMITONES - at).map((by) => el("option", { value: by }, by > 0 ? `+${by}` : String(by))));
     this.get("key").append(...["major", "minor"].flatMap((mode) => TONICS.map((tonic) => el("option", { value: `${tonic} ${mode}` }))));
-    this.get("metre").append(...METRES.map((beats) => el("option", { value: beats }, `${beats}/4`)));
   }
 
   get(name) {
@@ -66,7 +65,11 @@ export class Editor {
     this.edited = false;
     this.get("transpose").value = "0";
     this.get("key").value = analysis.key;
-    this.get("metre").value = METRES.includes(analysis.beats_per_bar) ? analysis.beats_per_bar : "";
+    // What is neither, such as 6/8, can be kept as it was heard.
+    const metre = analysis.metre || `${analysis.beats_per_bar}/4`;
+    const others = METRES.filter((beats) => `${beats}/4` !== metre);
+    this.get("metre").replaceChildren(el("option", { value: "" }, metre), ...others.map((beats) => el("option", { value: beats }, `${beats}/4`)));
+    this.get("metre").value = "";
     this.get("tempo").value = Math.round(analysis.tempo_bpm);
     this.get("from").value = (analysis.segment_start_ms / 1000).toFixed(1);
     this.get("to").value = (analysis.segment_end_ms / 1000).toFixed(1);
@@ -221,7 +224,7 @@ export class Editor {
     if (this.edited) change.notes = this.notes;
     if (number("tempo") !== Math.round(analysis.tempo_bpm)) change.tempo_bpm = number("tempo");
     if (this.get("key").value !== analysis.key) change.key = this.get("key").value;
-    if (number("metre") && number("metre") !== analysis.beats_per_bar) change.beats_per_bar = number("metre");
+    if (number("metre")) change.beats_per_bar = number("metre");
     const [from, to] = ["from", "to"].map((name) => Math.round(number(name) * 1000));
     if (Math.abs(from - analysis.segment_start_ms) > NEAR_MS || Math.abs(to - analysis.segment_end_ms) > NEAR_MS) Object.assign(change, { segment_start_ms: from, segment_end_ms: to });
     return Object.keys(change).length ? change : null;

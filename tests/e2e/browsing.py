@@ -34,8 +34,8 @@ class Watched:
         page.on("request", lambda each: self._look(each.url, host))
 
     def _note(self, text: str) -> None:
-        # Browsers call an upload that was refused, or an address that has ended, an error too.
-        if not re.search("status of (415|403)", text):
+        # Browsers call an upload that was refused, an address that has ended, or a line that is cut an error too.
+        if not re.search("status of (415|403)|ERR_INTERNET_DISCONNECTED", text):
             self.problems.append(text)
 
     def _look(self, url: str, host: str) -> None:
@@ -51,7 +51,9 @@ async def overflow(page: Page) -> int:
 
 
 async def enter(page: Page, person: Person) -> None:
-    """Let the page be that person's browser."""
+    """Let the page, which is the studio, be that person's browser."""
+    # A page that still logs in as a visitor of its own would write that down over ours.
+    await page.locator("#purse").wait_for()
     session = json.dumps({"token": person.token, "until": (time.time() + 3600) * 1000})
     await page.evaluate("kept => localStorage.setItem('cadenza.session', kept)", session)
 

@@ -32,6 +32,14 @@ def decoded(data: bytes) -> tuple[NDArray[np.float32], int]:
         return np.concatenate(frames, axis=1).T.astype(np.float32), int(file.streams.audio[0].rate)
 
 
+def padded(whole: bytes, size: int) -> bytes:
+    """Return a WAV file of this many bytes that sounds the same: before its sound is a chunk that readers pass over."""
+    begin, rest = whole[12:36], whole[36:]  # RIFF, its size and WAVE stand before the format
+    filler = bytes(size - len(whole) - 8)
+    body = b"WAVE" + begin + b"JUNK" + len(filler).to_bytes(4, "little") + filler + rest
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
 def silence(seconds: float = 5.0) -> bytes:
     """Return a recording of nothing."""
     return wav(np.zeros(int(seconds * ANALYSIS_RATE)))
