@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 _SETTLED_S, _LET_GO_S = 0.07, 0.05
 """What is left out of a note at its ends: the ways from and to its neighbours."""
 _SHORTEST_S = 0.06
-_VOICED = frozenset("mnlr")
-"""Initials with a voice of their own."""
+_VOICED = {"zh": frozenset("mnlr"), "en": frozenset("mnlrbdgvjz")}
+"""Consonants with a voice of their own."""
 _NO_CONSONANT = frozenset("aeoyw")
+_BEGINS = re.compile(r"[^aeiouyw']*")
+_SOFT_TH = re.compile(r"th(?:e|is|at|ey|em|en|ere|eir|ese|ose|ough|an|us|y)?$")
+"""Words whose th has a voice."""
 
 
 def seconds(sung: Sung, score: Score) -> tuple[float, float]:
@@ -60,7 +64,9 @@ def within(values: Sequence[float], most: float) -> float:
 
 
 def onsets_ms(stem: NDArray[np.float32], part: Part, score: Score, *, late_s: float = 0.0) -> list[float]:
-    """Return for each Chinese syllable with a consonant how long after its beat its vowel is heard to begin.
+    """Return for each syllable with a consonant how long after its beat its vowel is heard to begin.
+
+    Which consonant that is stands in the letters: of English ones the last before the vowel; glides belong to it.
 
     The vowel begins where the band that tells it from its consonant reaches 9 dB under its level there, or 6 dB after
     a voiced one: 150 to 1,000 Hz after voiceless ones, 700 to 3,500 Hz after voiced ones. `late_s` moves the beats.
@@ -69,11 +75,12 @@ def onsets_ms(stem: NDArray[np.float32], part: Part, score: Score, *, late_s: fl
     low, high = _envelope(sound, 150, 1000), _envelope(sound, 700, 3500)
     found = []
     for sung in part.sung:
-        if sung.language != "zh" or sung.spoken[0] in _NO_CONSONANT:
+        consonant = sung.spoken[0] if sung.language == "zh" else english_consonant(sung.text)
+        if not consonant or consonant in _NO_CONSONANT:
             continue
         start, end = seconds(sung, score)
         start += late_s
-        voiced = sung.spoken[0] in _VOICED
+        voiced = consonant in _VOICED[sung.language]
         band, below_db = (high, 6.0) if voiced else (low, 9.0)
         level = band[round((start + 0.03) * ANALYSIS_RATE) : round(min(end, start + 0.13) * ANALYSIS_RATE)]
         wanted = float(np.median(level)) * 10.0 ** (-below_db / 20.0)
@@ -83,6 +90,21 @@ def onsets_ms(stem: NDArray[np.float32], part: Part, score: Score, *, late_s: fl
             place -= 1
         found.append(1000.0 * (place / ANALYSIS_RATE - start))
     return found
+
+
+def english_consonant(text: str) -> str:
+    """Return the letter of the consonant that an English syllable's vowel follows, empty where it follows none.
+
+    A voiced th counts as v, and the hiss of sh, ch, ph and the other th as s.
+    """
+    plain = text.strip().lower()
+    letters = _BEGINS.match(plain)[0]  # type: ignore[index]  # it matches anything
+    rest = plain[len(letters) :]
+    if rest[:1] == "w" or plain[:1] == "y" or (letters[-1:] == "q" and rest[:1] == "u") or not rest:
+        return ""  # a glide, or nothing that is sung
+    if letters.endswith("th"):
+        return "v" if _SOFT_TH.match(plain) else "s"
+    return "s" if letters[-2:] in {"sh", "ch", "ph"} else letters[-1:]
 
 
 def _envelope(sound: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

@@ -26,8 +26,10 @@ _MOST_TOGETHER = 10
 """Chinese syllables that are said in one go."""
 _VOICED = frozenset("mnNlrjwvzZDbdg")
 _VOICED_BAND = (700.0, 3500.0, 6.0)
+_R_BAND = (1800.0, 3500.0, 8.0)
 _VOICELESS_BAND = (150.0, 1000.0, 9.0)
-"""Hertz between which a vowel is told from the consonant before it, and how many decibels under its level."""
+"""Hertz between which a vowel is told from the consonant before it, and how many decibels under its level. An English r
+is told by its third formant, which lies low."""
 _NEAR = 12
 """Frames from where espeak-ng says a vowel begins within which it is heard to begin."""
 
@@ -43,15 +45,18 @@ class Source:
     """Start, vowel, coda, end, hold of each syllable."""
 
 
-def say_phrase(phrase: Sequence[Sung], variant: str) -> Source:
-    """Return the phrase said by one of espeak-ng's voices and taken apart; one place for each syllable."""
+def say_phrase(phrase: Sequence[Sung], variant: str, tract: float = 1.0) -> Source:
+    """Return the phrase said by one of espeak-ng's voices and taken apart; one place for each syllable.
+
+    Vowels begin where they are heard to begin once all resonances lie `tract` times as high.
+    """
     frames: list[Frames] = []
     places: list[tuple[float, float, float, float, float]] = []
     before = 0
     for run in _runs(phrase):
         utterance, taken = _said(run[0].language, tuple(each.spoken for each in run), run[0].count, variant)
         frames.append(taken)
-        places += [_place(spoken, taken, before) for spoken in _matched(utterance, run)]
+        places += [_place(spoken, taken, before, tract) for spoken in _matched(utterance, run)]
         before += len(taken.voiced)
     return Source(
         np.concatenate([each.voiced for each in frames]),
@@ -89,15 +94,16 @@ def _matched(utterance: Utterance, run: Sequence[Sung]) -> list[SpokenSyllable]:
     return matched
 
 
-def _heard_onset(frames: Frames, vowel: int, consonant: str) -> int:
+def _heard_onset(frames: Frames, vowel: int, consonant: str, tract: float) -> int:
     """Return the frame near `vowel` at which a vowel is heard to begin after a consonant.
 
     That is where the band in which the two differ comes near the vowel's own level: the lowest formant after
-    voiceless consonants, those above it after voiced ones, which have the lowest too.
+    voiceless consonants, those above it after voiced ones, which have the lowest too, the third after an r.
     """
-    low, high, below_db = _VOICED_BAND if consonant[0] in _VOICED else _VOICELESS_BAND
+    voiced = _R_BAND if consonant == "r" else _VOICED_BAND
+    low, high, below_db = voiced if consonant[0] in _VOICED else _VOICELESS_BAND
     bins = frames.spectrum.shape[1] - 1
-    first, last = round(low * 2 * bins / SPEECH_RATE), round(high * 2 * bins / SPEECH_RATE)
+    first, last = (round(hertz / tract * 2 * bins / SPEECH_RATE) for hertz in (low, high))
     start, end = max(0, vowel - _NEAR), min(len(frames.spectrum), vowel + 2 * _NEAR)
     power = np.exp(frames.spectrum[start:end, first:last].astype(np.float64)).sum(axis=1)
     level = 10.0 * np.log10(power + 1e-16)
@@ -119,12 +125,14 @@ def _said(language: str, spoken: tuple[str, ...], count: int, variant: str) -> t
     return utterance, take_apart(utterance.speech)
 
 
-def _place(spoken: SpokenSyllable, frames: Frames, before: int) -> tuple[float, float, float, float, float]:
+def _place(
+    spoken: SpokenSyllable, frames: Frames, before: int, tract: float
+) -> tuple[float, float, float, float, float]:
     """Return start, vowel, coda, end in frames of the phrase; the vowel begins where it is heard to begin."""
     last = len(frames.voiced) - 1
     vowel = min(round(spoken.vowel_s / FRAME_S), last)
     if spoken.onset:
-        vowel = _heard_onset(frames, vowel, spoken.onset[-1])
+        vowel = _heard_onset(frames, vowel, spoken.onset[-1], tract)
     start = min(spoken.start_s / FRAME_S, vowel)
     coda = max(min(spoken.coda_s / FRAME_S, last), vowel + 2)
     end = max(min(spoken.end_s / FRAME_S, last), coda)

@@ -35,6 +35,10 @@ _FADE_S = 0.03
 _TOGETHER_S = 0.12
 """Syllables that follow each other sooner than this are tied."""
 _PAD_S = 0.3
+_AROUND = 10
+"""Frames of silence before and after a phrase: more of it would cost and give nothing."""
+_LOUDER_DB = 0.12
+"""Decibels of a step of velocity."""
 _LOUD_DB = -12.0
 _MOST_LIFT_DB = 9.0
 _BREATH_S = 0.28
@@ -53,6 +57,7 @@ def sing_part(
     voice = VOICES[part.voice]
     rng = generator(score.seed, score.label, f"voice/{part.name}")
     wet = np.zeros(round(samples * SPEECH_RATE / RENDER_RATE) + SPEECH_RATE, dtype=np.float32)
+    known: dict[tuple[object, ...], tuple[float, float, NDArray[np.float32]]] = {}
     sung_until = 0.0
     for phrase in phrases(part.sung):
         between()
@@ -60,8 +65,13 @@ def sing_part(
         first = notes[0][0].start_s
         if phrase[0].breath and first - sung_until > _BREATH_S + _LONGEST_ONSET_S:
             _add(wet, _breath(voice, rng), first - _LONGEST_ONSET_S - _BREATH_S)
-        start_s, sound = _sing(phrase, notes, voice, rng)
-        _add(wet, sound, start_s)
+        # What is sung again in the same way is sung once; only how loud it is may differ.
+        key, loud_db = _sung_as(phrase, notes)
+        if key not in known:
+            start_s, sound = _sing(phrase, notes, voice, rng)
+            known[key] = (start_s - first, loud_db, sound)
+        early_s, as_loud_db, sound = known[key]
+        _add(wet, sound * np.float32(10.0 ** ((loud_db - as_loud_db) / 20.0)), first + early_s)
         sung_until = notes[-1][-1].end_s
     stem = soxr.resample(wet, SPEECH_RATE, RENDER_RATE)[:samples]
     whole = np.pad(stem, (0, samples - len(stem))).astype(np.float32)
@@ -90,6 +100,22 @@ def _timed(sung: Sung, score: Score) -> list[SungNote]:
     ]
 
 
+def _sung_as(phrase: Sequence[Sung], notes: Sequence[Sequence[SungNote]]) -> tuple[tuple[object, ...], float]:
+    """Return what makes a phrase sound as it does, wherever in the song it stands, and its decibels."""
+    first = notes[0][0]
+    key = tuple(
+        (each.spoken, each.place, each.language, *(_relative(note, first) for note in its))
+        for each, its in zip(phrase, notes, strict=True)
+    )
+    return key, _LOUDER_DB * first.velocity
+
+
+def _relative(note: SungNote, first: SungNote) -> tuple[float, float, int, int, int]:
+    """Return a note as it lies from the first one of its phrase."""
+    begins, ends = round(note.start_s - first.start_s, 4), round(note.end_s - first.start_s, 4)
+    return begins, ends, note.pitch, note.tone, note.velocity - first.velocity
+
+
 def _add(wet: NDArray[np.float32], sound: NDArray[np.float32], start_s: float) -> None:
     first = round(start_s * SPEECH_RATE)
     sound = sound[max(0, -first) :]
@@ -102,7 +128,7 @@ def _sing(
     phrase: Sequence[Sung], notes: Sequence[Sequence[SungNote]], voice: Voice, rng: np.random.Generator
 ) -> tuple[float, NDArray[np.float32]]:
     """Return when the sound of one phrase begins, and the sound."""
-    source = say_phrase(phrase, voice.variant)
+    source = say_phrase(phrase, voice.variant, voice.tract)
     start_s = notes[0][0].start_s - _PAD_S
     count = int((notes[-1][-1].end_s + _PAD_S - start_s) / FRAME_S) + 1
     from_frame = np.full(count, -1.0)
@@ -111,7 +137,7 @@ def _sing(
     for place in range(len(phrase)):
         spans, ends = _spans(place, source, notes)
         _lay(from_frame, held, spans, start_s)
-        level = _level(source, place) + 0.12 * (notes[place][0].velocity - 90)
+        level = _level(source, place) + _LOUDER_DB * (notes[place][0].velocity - 90)
         gain_db[_frames(ends[0], start_s) : _frames(ends[1], start_s)] = level
     sounding = from_frame >= 0
     pitch = pitch_curve([note for each in notes for note in each], start_s, count, rng)
@@ -122,7 +148,9 @@ def _sing(
     spectrum += (gain_db * np.log(10.0) / 10.0).astype(np.float32)[:, None]
     noise = np.where(voiced[:, None], noise + np.float32(voice.breath) * (1 - noise), 1.0).astype(np.float32)
     sung_hz = np.where((voiced | held) & sounding, pitch, 0.0)
-    return start_s, put_together(sung_hz, spectrum, noise)
+    heard = np.flatnonzero(sounding)
+    kept = slice(max(0, heard[0] - _AROUND), heard[-1] + _AROUND)
+    return start_s + kept.start * FRAME_S, put_together(sung_hz[kept], spectrum[kept], noise[kept])
 
 
 def _frames(at_s: float, start_s: float) -> int:
