@@ -1,4 +1,4 @@
-"""A listener of 58 Mandarin syllables: which of them was sung, by what it is nearest to among spoken ones.
+"""A listener of 58 syllables, Mandarin or English words of one: which of them was sung, by the nearest spoken one.
 
 The spoken ones are of other voices of the same synthesiser, so that it tells whether singing has spoilt the syllables
 and not whether a person would understand them. Cepstra as Davis and Mermelstein made them (1980), aligned by dynamic
@@ -14,7 +14,7 @@ import numpy as np
 import soxr
 
 from services.composer.engine.sing.chinese import han_sounds
-from services.composer.engine.sing.sounds import chinese_spelling, say_chinese
+from services.composer.engine.sing.sounds import chinese_spelling, say_chinese, say_english
 from services.composer.engine.sing.speak import SPEECH_RATE
 
 if TYPE_CHECKING:
@@ -22,11 +22,40 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from services.composer.engine.sing.speak import Language
+
 CLOSED_SET = (
     "八怕妈发大他那拉高看花家起下知吃是人子次三波多歌飞买给少好"
     "走头半们当冷天年边牙月瓜果快水酸村光女去元云中用九鸟灯心明"
 )
 """Fifty-eight characters of as many syllables: every initial, every final that is not rare."""
+
+ENGLISH_SET = (
+    *(
+        "bee",
+        "pay",
+        "five",
+        "day",
+        "tie",
+        "go",
+        "key",
+        "fee",
+        "vow",
+        "thin",
+        "they",
+        "sea",
+        "zoo",
+        "she",
+        "chair",
+        "joy",
+    ),
+    *("him", "low", "ray", "me", "no", "yes", "way", "moon", "sun", "red", "hat", "map", "top", "cup", "book", "bird"),
+    *("car", "door", "boat", "house", "coin", "white", "black", "green", "blue", "spring", "street", "star", "snow"),
+    *("fly", "cry", "three", "clock", "frog", "glass", "twin", "queen", "judge", "leaf", "shape", "wood", "laugh"),
+)
+"""As many words of one syllable: every consonant that may begin one, the usual clusters, every vowel."""
+
+SETS: dict[Language, tuple[str, ...]] = {"zh": tuple(CLOSED_SET), "en": ENGLISH_SET}
 
 REFERENCES = ("m3", "f2", "m7", "f4")
 """The voices that the singers are compared with; none of them is one that sings."""
@@ -77,13 +106,17 @@ def of_one_voice(every: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float6
 
 
 @cache
-def references() -> tuple[tuple[int, NDArray[np.float64]], ...]:
+def references(language: Language = "zh") -> tuple[tuple[int, NDArray[np.float64]], ...]:
     """Return the place in the closed set and the cepstra of every spoken syllable of every reference voice."""
     found: list[tuple[int, NDArray[np.float64]]] = []
     for variant in REFERENCES:
         every = []
-        for character in CLOSED_SET:
-            said = say_chinese([spelling(character)], variant=variant)
+        for each in SETS[language]:
+            said = (
+                say_chinese([spelling(each)], variant=variant)
+                if language == "zh"
+                else say_english(each, 1, variant=variant)
+            )
             whole = said.syllables[0]
             sound = said.speech.sound[round(whole.start_s * SPEECH_RATE) : round(whole.end_s * SPEECH_RATE)]
             every.append(cepstra(sound, SPEECH_RATE))
@@ -91,9 +124,9 @@ def references() -> tuple[tuple[int, NDArray[np.float64]], ...]:
     return tuple(found)
 
 
-def ranks(sounds: Sequence[NDArray[np.float64]], rate: int) -> list[list[int]]:
+def ranks(sounds: Sequence[NDArray[np.float64]], rate: int, language: Language = "zh") -> list[list[int]]:
     """Return for each sound of one voice the places in the closed set, the nearest first."""
-    known = references()
+    known = references(language)
     longest = max(len(values) for _, values in known)
     table = np.stack([np.pad(values, ((0, longest - len(values)), (0, 0))) for _, values in known])
     lengths = np.array([len(values) for _, values in known])
@@ -101,7 +134,7 @@ def ranks(sounds: Sequence[NDArray[np.float64]], rate: int) -> list[list[int]]:
     found = []
     for heard in of_one_voice([cepstra(sound, rate) for sound in sounds]):
         distance = _warped(heard, table, lengths)
-        nearest = [distance[places == place].min() for place in range(len(CLOSED_SET))]
+        nearest = [distance[places == place].min() for place in range(len(SETS[language]))]
         found.append([int(place) for place in np.argsort(nearest)])
     return found
 

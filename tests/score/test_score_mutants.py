@@ -18,6 +18,7 @@ from tests.composer.singer import sing
 from tests.composer.tunes import TUNING_TUNES
 from tests.score.making import Plan
 from tests.score.song import LUFS, Measured, measure_one
+from tests.score.voice import tone_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,3 +88,12 @@ def test_a_broken_key_finder_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.composer.engine.listen.analyze.find_key", broken)
 
     assert all(listen_to(take.samples).key != take.key for take in takes)
+
+
+def test_a_skipped_tone_rule_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the composer forgets which way the tones of its words go, the rows of tune and tones miss, on both sets."""
+    assert all(row.holds for row in tone_rows(lambda _note: None))
+    monkeypatch.setattr("services.composer.engine.sing.melody.tone_direction", lambda _before, _after: 0)
+    missed = [row for row in tone_rows(lambda _note: None) if not row.holds]
+    assert {row.kept for row in missed} == {"tuned on", "frozen"}
+    assert "tune against tones" in {row.measure for row in missed}

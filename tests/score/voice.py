@@ -19,7 +19,7 @@ from services.composer.engine.sing.voice import sing_part
 from services.composer.engine.sing.voices import VOICES, find_singing
 from tests.score.row import Kept, Row
 from tests.score.singing import cents_off, onsets_ms, seconds, within
-from tests.score.syllables import CLOSED_SET, ranks, spelling, top_shares
+from tests.score.syllables import SETS, ranks, spelling, top_shares
 from tests.score.words import FROZEN_EN, FROZEN_ZH, TUNED_ON
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-TICKS = 16
+    from services.composer.engine.sing.speak import Language
+
+TICKS = 20
 """How often `measure_voice` ticks."""
 
 _STEPS = (0, 2, 4, 5, 4, 2, 0, -1)
@@ -40,9 +42,10 @@ _SHUFFLES = 50
 
 def measure_voice(tick: Callable[[str], None]) -> list[Row]:
     """Return the rows of the sung voice; `tick` hears of every song or set that was done."""
-    rows = [*_pitch_rows(tick), *_tone_rows(tick)]
-    for voice, wanted in (("male", 0.85), ("female", 0.75)):
-        rows += _syllable_rows(voice, wanted, tick)
+    rows = [*_pitch_rows(tick), *tone_rows(tick)]
+    for language in SETS:
+        for voice, wanted in (("male", 0.85), ("female", 0.75)):
+            rows += _syllable_rows(voice, language, wanted, tick)
     return rows
 
 
@@ -99,7 +102,7 @@ def _pitch_rows(tick: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def _tone_rows(tick: Callable[[str], None]) -> list[Row]:
+def tone_rows(tick: Callable[[str], None]) -> list[Row]:
     """Return the rows of tone against tune, over many songs of the same words, for they need no sound."""
     rows = []
     sets: tuple[tuple[Kept, tuple[str, ...]], ...] = (("tuned on", (TUNED_ON,)), ("frozen", FROZEN_ZH))
@@ -148,25 +151,26 @@ def shuffled_shares(every: Iterable[Sequence[Sung]]) -> tuple[float, float]:
     return shares(pairs)
 
 
-def closed_set_part(voice: str) -> Part:
+def closed_set_part(voice: str, language: Language = "zh") -> Part:
     """Return the closed set as a part: every syllable by itself, in the middle of the voice, with silence after it."""
     centre = VOICES[voice].centre
     sung = tuple(
         Sung(
-            character, "zh", spelling(character), 0, 1, han_sounds(character)[0].tone, 0, place, breath=True,
+            each, language, spelling(each) if language == "zh" else each, 0, 1,
+            han_sounds(each)[0].tone if language == "zh" else 0, 0, place, breath=True,
             notes=(Note(2.0 + 2.0 * place, _BEATS, centre + _STEPS[place % len(_STEPS)], 96),),
         )
-        for place, character in enumerate(CLOSED_SET)
+        for place, each in enumerate(SETS[language])
     )  # fmt: skip
     notes = tuple(note for each in sung for note in each.notes)
     return Part(f"voice {voice}", "voice", 53, drums=False, notes=notes, voice=voice, sung=sung)
 
 
 @cache
-def closed_set_score(voice: str) -> Score:
+def closed_set_score(voice: str, language: Language = "zh") -> Score:
     """Return a song in which a voice sings the closed set over a band."""
     score = compose_words(TUNED_ON, Brief("Song", "pop", "", 75.0, 1), "A", find_singing(voice, 1))
-    part = closed_set_part(voice)
+    part = closed_set_part(voice, language)
     band = tuple(each for each in score.parts if not each.voice and each.role != "lead")
     return replace(score, parts=(part, *band), tempo_bpm=_ALONE_BPM, melody=part.notes)
 
@@ -178,22 +182,22 @@ def pieces_of(sound: NDArray[np.float32], score: Score) -> list[NDArray[np.float
     return [mono[round((a - 0.25) * RENDER_RATE) : round((b + 0.05) * RENDER_RATE)] for a, b in spans]
 
 
-def _syllable_rows(voice: str, wanted: float, tick: Callable[[str], None]) -> list[Row]:
-    score = closed_set_score(voice)
-    truth = range(len(CLOSED_SET))
-    dry = ranks(pieces_of(sing_part(score.parts[0], score, song_samples(score)), score), RENDER_RATE)
-    tick(f"syllables of {voice}, dry")
-    mix = ranks(pieces_of(render(score, soundfont=find_soundfont(None)).audio, score), RENDER_RATE)
-    tick(f"syllables of {voice}, in the mix")
+def _syllable_rows(voice: str, language: Language, wanted: float, tick: Callable[[str], None]) -> list[Row]:
+    score = closed_set_score(voice, language)
+    truth = range(len(SETS[language]))
+    dry = ranks(pieces_of(sing_part(score.parts[0], score, song_samples(score)), score), RENDER_RATE, language)
+    tick(f"syllables of {voice}, {language}, dry")
+    mix = ranks(pieces_of(render(score, soundfont=find_soundfont(None)).audio, score), RENDER_RATE, language)
+    tick(f"syllables of {voice}, {language}, in the mix")
     rng = np.random.default_rng(1)
-    noise = top_shares(ranks([rng.standard_normal(RENDER_RATE // 2) for _ in truth], RENDER_RATE), truth)[0]
-    control = f"noise {noise:.2f}, chance {1 / len(CLOSED_SET):.2f}"
+    noise = top_shares(ranks([rng.standard_normal(RENDER_RATE // 2) for _ in truth], RENDER_RATE, language), truth)[0]
+    control = f"noise {noise:.2f}, chance {1 / len(truth):.2f}"
     rows = []
     for condition, found, least in (("dry", dry, wanted), ("mix", mix, None)):
         first, five = top_shares(found, truth)
         rows += [
-            Row("voice", "syllables told apart", f"{voice}, {condition}", first, len(CLOSED_SET), at_least=least,
+            Row("voice", "syllables told apart", f"{voice}, {language}, {condition}", first, len(truth), at_least=least,
                 control=control),
-            Row("voice", "syllables among the nearest five", f"{voice}, {condition}", five, len(CLOSED_SET)),
+            Row("voice", "syllables among the nearest five", f"{voice}, {language}, {condition}", five, len(truth)),
         ]  # fmt: skip
     return rows
