@@ -13,10 +13,9 @@ from services.composer.engine.compose.timing import seconds_at
 from services.composer.engine.compose.words import compose_words
 from services.composer.engine.music import RENDER_RATE, Brief, Sung
 from services.composer.engine.render.song import song_samples
-from services.composer.engine.sing import voice as voice_module
 from services.composer.engine.sing.sounds import chinese_spelling, say_chinese, say_english
 from services.composer.engine.sing.speak import SPEECH_RATE, speak
-from services.composer.engine.sing.vocoder import FRAME_S, take_apart
+from services.composer.engine.sing.vocoder import FRAME_S, put_together, take_apart
 from services.composer.engine.sing.voice import phrases, sing_part
 from services.composer.engine.sing.voices import find_singing
 from tests.score.singing import cents_off, english_consonant, onsets_ms, within
@@ -78,13 +77,12 @@ def test_the_same_song_is_sung_alike() -> None:
 def test_a_phrase_that_comes_again_is_sung_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same words on the same notes are made once, sound alike but for their loudness, and other words do not."""
     made: list[int] = []
-    real = voice_module.put_together
 
     def counted(pitch: NDArray[np.float64], spectrum: NDArray[np.float32], noise: NDArray[np.float32]) -> Any:
         made.append(len(pitch))
-        return real(pitch, spectrum, noise)
+        return put_together(pitch, spectrum, noise)
 
-    monkeypatch.setattr(voice_module, "put_together", counted)
+    monkeypatch.setattr("services.composer.engine.sing.voice.put_together", counted)
     score = compose_words(FROZEN_EN[0], Brief("Song", "pop", "", 75.0, 1), "A", find_singing("male", 1))
     part = score.parts[0]
     stem = sing_part(part, score, song_samples(score))[:, 0]
