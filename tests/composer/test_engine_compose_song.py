@@ -95,7 +95,7 @@ def test_the_song_lasts_as_long_as_asked(name: str, seconds: float) -> None:
 def test_a_form_is_found_for_tunes_of_any_length() -> None:
     """Tunes of 1 to 32 bars, at any tempo, in any metre: the length asked for is missed by five per cent at most.
 
-    The tempo has to give way for that in few songs, short ones of long bars, some of which miss without it.
+    The tempo of B gives way for that in few songs, short ones of long bars, some of which miss without it; A keeps its.
     """
     rng = np.random.default_rng(11)
     fitted, plain = [], []

@@ -30,7 +30,7 @@ _DOUBLE_DB = -8.0
 _NUDGE = 0.055
 """How much faster or slower B is than the singer."""
 _ROUGHLY, _BENT = 0.04, 0.03
-"""How far a song may miss the wanted length before its tempo is moved, and the most by which that is done."""
+"""How far B may miss the wanted length before its tempo is moved, and the most by which that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Feel:
 def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score:
     """Return version `label` of the song.
 
-    A keeps the singer's tempo, a short song of long bars within three percent of it, and plain chords; B is a little
-    faster or slower, richer in harmony and played by other instruments. Every chorus states the tune exactly. The same
+    A keeps the tempo of the analysis, which its singer may have chosen, and plain chords; B is a little faster or
+    slower, richer in harmony and played by other instruments. Every chorus states the tune exactly. The same
     arguments give the same score; another seed another one. Raises ValueError when the analysis has no melody.
     """
     feel = feel_of(analysis, brief, label)
@@ -57,7 +57,8 @@ def compose(analysis: Analysis, brief: Brief, label: Literal["A", "B"]) -> Score
     tune = cut_to(read_tune(analysis.melody, per_bar), most_tune_bars(bars))
     program, tune = _lead_instrument(tune, palette.leads, feel.mood)
     form = plan_form(tune.bars, bars, vary_first_verse=label == "B")
-    feel = in_time(feel, form.bars * per_bar, duration)
+    if label == "B":
+        feel = in_time(feel, form.bars * per_bar, duration)
     frame = Frame(
         feel.style, palette, feel.mood, analysis.key, feel.tempo_bpm, per_bar, form,
         chords_of(tune, form, analysis.key, colour=palette.colour, seed=brief.seed, label=label), brief.seed, label,

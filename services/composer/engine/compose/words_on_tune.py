@@ -57,7 +57,8 @@ def compose_with_words(
         if all_sung or duration >= LONGEST_S:
             break
         duration = min(LONGEST_S, duration + _LONGER_S)
-    feel = in_time(feel, form.bars * per_bar, duration)
+    if label == "B":
+        feel = in_time(feel, form.bars * per_bar, duration)
     frame = Frame(
         feel.style, palette, feel.mood, analysis.key, feel.tempo_bpm, per_bar, form,
         chords_of(tune, form, analysis.key, colour=palette.colour, seed=brief.seed, label=label), brief.seed, label,
