@@ -4,7 +4,7 @@ import { callPatiently } from "./api.js";
 import { showPlaying } from "./dock.js";
 import { $, el, endless } from "./dom.js";
 import { songRow } from "./song-row.js";
-import { clock, say, styleName } from "./text.js";
+import { clock, keyName, say, styleName } from "./text.js";
 
 const PAGE = 12;
 const shown = { songs: [], token: "", category: "", asked: 0 };
@@ -56,5 +56,5 @@ async function renew(song) {
 function row(song) {
   const words = [song.style ? styleName(song.style) : "", clock(song.duration_ms / 1000)].filter(Boolean).join(" · ");
   const title = song.title || say("share.untitled");
-  return songRow({ title, words, cover: song.cover_url, song: playable(song), list: () => shown.songs.map(playable), href: song.link_url, target: "_blank", aside: [el("span", { className: "state" }, song.key)] });
+  return songRow({ title, words, cover: song.cover_url, song: playable(song), list: () => shown.songs.map(playable), href: song.link_url, target: "_blank", aside: [el("span", { className: "state" }, keyName(song.key))] });
 }

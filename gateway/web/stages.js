@@ -1,7 +1,7 @@
 // The stages of a song in the making, drawn from the job's event stream.
 
 import { $, el } from "./dom.js";
-import { say } from "./text.js";
+import { locale, say } from "./text.js";
 
 export const STAGES = ["audio_check", "audio_analyze", "segment_pick", "compose_params", "music_generate", "ab_eval"];
 
@@ -12,7 +12,7 @@ export class Stages {
   constructor({ listening }) {
     this.stages = listening ? STAGES : STAGES.slice(LISTENING);
     this.rows = new Map();
-    this.job = { state: "pending", step: "", progress_percent: 0, attempt: 0 };
+    this.job = { state: "pending", step: "", progress_percent: 0, attempt: 0, place: 0, begins: "" };
     this.percent = new Map();
     this.seconds = new Map();
     this.began = new Map();
@@ -33,6 +33,9 @@ export class Stages {
   take(message) {
     const { job, event } = message;
     let begun = null;
+    // Whoever waits is told where and until about when.
+    const { queue_position: place = 0, expected_start_time: begins = "" } = event ?? job ?? {};
+    Object.assign(this.job, { place, begins });
     if (job) Object.assign(this.job, { state: job.state, attempt: job.attempt, error: job.error, progress_percent: Math.max(this.job.progress_percent, job.progress_percent) });
     if (event) {
       this.job.state = event.state;
@@ -70,9 +73,17 @@ export class Stages {
     $("whole-percent").textContent = `${whole}%`;
   }
 
+  waiting() {
+    const { place, begins } = this.job;
+    if (!place) return say("making.waiting");
+    if (!begins) return say("making.place", { place });
+    const time = new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(begins));
+    return say("making.place_time", { place, time });
+  }
+
   // What is going on, in a sentence.
   words() {
-    if (this.job.state === "pending" || this.job.state === "queued") return say("making.waiting");
+    if (this.job.state === "pending" || this.job.state === "queued") return this.waiting();
     if (this.job.attempt > 1) return say("making.again", { attempt: this.job.attempt });
     return say("making.leave");
   }

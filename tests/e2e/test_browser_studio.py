@@ -62,13 +62,22 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     await page.select_option('select[name="duration_s"]', "30")
 
     resumed: list[str] = []
+    seen = asyncio.Event()
 
     async def break_off(route: Route) -> None:
         # The first connection ends after one event, without the event `end`.
-        event = {"state": "queued", "step": "", "step_progress_percent": 0, "progress_percent": 0, "final": False}
+        event: dict[str, Any] = {
+            "state": "queued",
+            "step": "",
+            "step_progress_percent": 0,
+            "progress_percent": 0,
+            "final": False,
+        }
+        event |= {"queue_position": 3, "expected_start_time": "2026-01-02T03:04:05Z"}
         data = json.dumps({"sequence": 1, "job": None, "event": event})
         body = f"id: 1\nevent: change\ndata: {data}\n\n"
         if resumed:
+            await seen.wait()
             resumed.append(route.request.headers.get("last-event-id", ""))
             await route.continue_()
         else:
@@ -78,6 +87,10 @@ async def test_hum_to_shared_song(open_page: Open) -> None:
     await page.route("**/api/v1/jobs/*/events", break_off)
     await expect(page.locator("#make")).to_be_enabled(timeout=STEP_MS)
     await page.click("#make")
+    await expect(page.locator("#making-note")).to_contain_text(
+        re.compile("Number 3 in the queue, to begin at about .+:05")
+    )
+    seen.set()
     await expect(page.locator('#stages [aria-current="step"]')).to_be_visible(timeout=STEP_MS)
     assert resumed[:2] == ["", "1"]
     await page.unroute_all(behavior="ignoreErrors")
