@@ -34,6 +34,7 @@ async def test_a_stranger_gets_from_the_open_studio_to_a_shared_song(
     await press()
     await page.wait_for_timeout(HUM_MS)  # a person hums
     await press()
+    await expect(page.locator("#record")).to_be_hidden(timeout=SONG_MS)
     await press()
     await expect(page.locator("#make")).to_be_enabled(timeout=SONG_MS)
     await press()
