@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from services.composer.engine.listen.f0 import FRAMES_PER_S, track_f0
 from services.composer.engine.listen.key import find_key, snap_notes
 from services.composer.engine.listen.metre import UNITS_PER_BEAT
 from services.composer.engine.listen.notes import segment_notes
-from services.composer.engine.listen.tempo import find_tempo, quantise
+from services.composer.engine.listen.tempo import find_tempo, onsets_expected, quantise
 from services.composer.engine.music import ANALYSIS_RATE, HeardNote, Key, Mode
 from tests.composer.frozen_tunes import FROZEN_TUNES
 from tests.composer.hand_made import analysis_from, brief
@@ -24,6 +25,9 @@ from tests.composer.singer import CAREFUL, SLOPPY, Take, add_noise, sing, teleph
 from tests.composer.takes import Setting, plan_take
 from tests.composer.tunes import TUNING_TUNES
 from tests.composer.voices import Manner
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ONSET_S = 0.1
 
@@ -54,6 +58,16 @@ def listen(take: Take) -> Heard:
     notes = snap_notes(sung, key)
     tempo = find_tempo(notes)
     return Heard(take, notes, key.key, tempo.bpm, tempo.beats_per_bar, tempo.places)
+
+
+def _held_with_a_dip(depth: float) -> tuple[NDArray[np.float32], int]:
+    """Return two seconds of a rich tone in faint noise that is softer by `depth` for 50 ms, and the frame of that."""
+    time = np.arange(2 * ANALYSIS_RATE) / ANALYSIS_RATE
+    tone = np.sum([np.sin(2 * np.pi * 200.0 * h * time + h * h) / h for h in range(1, 12)], axis=0)
+    at_s = 1.0
+    loud = (1.0 - depth * np.exp(-(((time - at_s) / 0.02) ** 2))) * np.clip(np.minimum(time, 2.0 - time) / 0.05, 0, 1)
+    samples = add_noise(np.asarray(0.2 * tone * loud, dtype=np.float32), 25.0, 4)
+    return samples, round(at_s * FRAMES_PER_S)
 
 
 def right_key(heard: Heard) -> bool:
@@ -189,6 +203,35 @@ def test_exact_rhythms_get_their_exact_places(bpm: float, metre: int) -> None:
     assert tempo.bpm == pytest.approx(bpm, rel=0.002)
     assert tempo.beats_per_bar == metre
     assert [place / UNITS_PER_BEAT for place in tempo.places] == [beat for beat, _, _ in notes]
+
+
+def test_a_note_is_expected_on_the_beat_and_hardly_between() -> None:
+    """Where a beat falls a new note is likelier than usual, halfway a little, elsewhere less; of one note, nowhere."""
+    notes = [HeardNote(1.0 + 0.6 * beat, 1.5 + 0.6 * beat, 60, 60.0) for beat in range(8)]
+    tempo = find_tempo(notes)
+    expected = onsets_expected(notes, tempo, 700)
+    assert tempo.bpm == pytest.approx(100.0, rel=0.01)
+    beats = [round(100 * (1.0 + 0.6 * beat)) - 4 for beat in range(8)]
+    assert {float(expected[frame]) for frame in beats} == {float(expected.max())}
+    halves = {float(expected[frame + 30]) for frame in beats[:-1]}
+    others = {float(expected[frame + 15]) for frame in beats[:-1]} | {float(expected[0]), float(expected[-1])}
+    assert len(halves) == len(others) == 1
+    assert expected.max() > max(halves) > 0.0 > max(others)
+    assert not onsets_expected(notes[:1], find_tempo(notes[:1]), 700).any()
+
+
+def test_a_faint_repeat_is_heard_where_a_beat_is_expected() -> None:
+    """A gap too faint for two notes makes two where a note is expected, and one where it is expected elsewhere."""
+    for depth in np.arange(0.05, 0.95, 0.05):
+        samples, at = _held_with_a_dip(float(depth))
+        f0_hz = track_f0(samples)
+        expected = np.full(len(f0_hz), -0.8)
+        elsewhere = expected.copy()
+        expected[at - 6 : at + 7] = elsewhere[at + 60 : at + 73] = 1.2
+        counts = [len(segment_notes(f0_hz, samples, each)) for each in (0.0, expected, elsewhere)]
+        if counts == [1, 2, 1]:
+            return
+    pytest.fail("no gap is faint enough to be doubted")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from services.composer.engine.listen.key import find_key, snap_notes
 from services.composer.engine.listen.notes import segment_notes
 from services.composer.engine.listen.segment import notes_within, pick_segment
 from services.composer.engine.listen.take import LONGEST_S, check_take, judge_length, judge_take
-from services.composer.engine.listen.tempo import find_tempo, quantise
+from services.composer.engine.listen.tempo import find_tempo, onsets_expected, quantise
 from services.composer.engine.music import ANALYSIS_RATE, Analysis, Segment
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def listen_to(samples: NDArray[np.float32]) -> Analysis:
     heard = find_key(sung)
     notes = snap_notes(sung, heard)
     tempo = find_tempo(notes)
+    again = segment_notes(f0_hz, samples, onsets_expected(notes, tempo, len(f0_hz)))
+    if len(again) != len(sung):
+        heard = find_key(again)
+        notes = snap_notes(again, heard)
+        tempo = find_tempo(notes)
     return Analysis(
         f0_hz=f0_hz,
         notes=notes,

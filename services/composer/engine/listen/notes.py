@@ -38,18 +38,21 @@ _SAME_PITCH = 0.62  # semitones
 _LOUD_RANGE_DB = 22.0
 
 
-def segment_notes(f0_hz: NDArray[np.float32], samples: NDArray[np.float32]) -> tuple[HeardNote, ...]:
+def segment_notes(
+    f0_hz: NDArray[np.float32], samples: NDArray[np.float32], expected: NDArray[np.float64] | float = 0.0
+) -> tuple[HeardNote, ...]:
     """Return the notes of a take in order, without overlap; `pitch` is only the rounded `sung_pitch` as yet.
 
-    `f0_hz` is what `track_f0` made of the same `samples`. Times are seconds; `strength` compares the
-    energy of the notes with each other.
+    `f0_hz` is what `track_f0` made of the same `samples`; `expected` is the log-odds per pitch frame, for instance of
+    somebody who knows the beat, that a note begins there. Times are seconds; `strength` compares the energy of the
+    notes with each other.
     """
     voiced = f0_hz > 0
     if int(voiced.sum()) < _LEAST_NOTE_FRAMES:
         return ()
     curve = _without_blips(np.where(voiced, 69.0 + 12.0 * np.log2(np.maximum(f0_hz, 1.0) / 440.0), np.nan))
     level = voice_level(f0_hz, samples)
-    anew = articulations(level, voiced)
+    anew = articulations(level, voiced) + expected
     steady = _without_vibrato(curve)
     states = _most_likely_states(steady, _onset_signs(level.strong))
     runs = [part for run in _runs(states, steady) for part in _split_where_anew(run, anew)]

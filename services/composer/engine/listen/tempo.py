@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.composer.engine.listen.f0 import FRAMES_PER_S
 from services.composer.engine.listen.metre import METRES, UNITS_PER_BEAT, Metre
 from services.composer.engine.music import HeardNote, Note
 
@@ -31,6 +32,9 @@ _FREEDOM = 5.0
 _WANDER_COST = 1.6
 _REPEATS_WEIGHT = 0.15
 _LEAST_REPEATED = 8
+_ON_BEAT, _INSIDE_BEAT, _OFF_BEAT = 1.2, 0.3, -0.8  # log-odds
+_EARLY_FRAMES = 4
+_NEAR_FRAMES = 6
 _SWUNG_THIRDS = 2.0 / 3.0
 
 
@@ -65,6 +69,25 @@ def find_tempo(notes: Sequence[HeardNote]) -> HeardTempo:
     beats = 4 if metre.compound else metre.beats
     found = tuple(int(place) for place in places)
     return HeardTempo(60.0 / (period * UNITS_PER_BEAT), beats, found, metre.swing, metre.compound)
+
+
+def onsets_expected(notes: Sequence[HeardNote], tempo: HeardTempo, frames: int) -> NDArray[np.float64]:
+    """Return per pitch frame how much likelier than usual a note begins there, in log-odds, by the beat of the notes.
+
+    The lips close a little before the beat, and more notes begin on beats than between them.
+    """
+    expected = np.full(frames, _OFF_BEAT)
+    places, first = np.unique(tempo.places, return_index=True)
+    if len(places) < 2:
+        return np.zeros(frames)
+    seconds = np.array([notes[index].start_s for index in first])
+    step = UNITS_PER_BEAT // (3 if tempo.compound else 2)
+    grid = np.arange(-(-int(places[0]) // step) * step, int(places[-1]) + 1, step)
+    for place, at in zip(grid.tolist(), np.interp(grid, places, seconds).tolist(), strict=True):
+        frame = round(at * FRAMES_PER_S) - _EARLY_FRAMES
+        near = slice(max(frame - _NEAR_FRAMES, 0), max(frame + _NEAR_FRAMES + 1, 0))
+        expected[near] = np.maximum(expected[near], _INSIDE_BEAT if place % UNITS_PER_BEAT else _ON_BEAT)
+    return expected
 
 
 def quantise(notes: Sequence[HeardNote], tempo: HeardTempo) -> tuple[Note, ...]:
