@@ -11,7 +11,12 @@ from typing import Final
 
 from aiohttp import web
 
+import cadenza
+
 FOLDER: Final = Path(__file__).parent / "web"
+CLIENT: Final = Path(next(iter(cadenza.__path__))) / "client.js"
+"""The calls of the API as the pages make them, generated from the contract."""
+
 PATH: Final = "/web/{version}/{name:[a-z-]+(?:/[A-Za-z-]+)?\\.[a-z]+}"
 
 _TYPES: Final = {
@@ -34,18 +39,16 @@ class WebFile:
 
 
 class WebFiles:
-    """Everything under `gateway/web` that browsers may read; templates are not among it."""
+    """Everything under `gateway/web` that browsers may read, templates left out, and the generated client."""
 
     def __init__(self) -> None:
         """Read the files; they do not change while the gateway runs."""
         self._files: dict[str, WebFile] = {}
         whole = hashlib.sha256()
-        for path in sorted(FOLDER.rglob("*")):
-            if path.suffix not in _TYPES:
-                continue
+        found = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*") if path.suffix in _TYPES}
+        for name, path in sorted({**found, CLIENT.name: CLIENT}.items()):
             body = path.read_bytes()
             digest = hashlib.sha256(body).hexdigest()
-            name = path.relative_to(FOLDER).as_posix()
             whole.update(f"{name} {digest}\n".encode())
             self._files[name] = WebFile(body, _TYPES[path.suffix], digest[:_VERSION_LENGTH])
         self.version = whole.hexdigest()[:_VERSION_LENGTH]

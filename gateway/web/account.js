@@ -1,6 +1,7 @@
 // The account corner: what there is to spend, what was spent on what, and where one is logged in.
 
 import { callPatiently } from "./api.js";
+import { endSession, endSessions, getBalance, listEntries, listSessions } from "./client.js";
 import { $, el } from "./dom.js";
 import { has, locale, say } from "./text.js";
 
@@ -57,19 +58,17 @@ export class Account {
   }
 
   async #loadBalance() {
-    this.balance = (await callPatiently("GET", "/api/v1/wallet/balance")).balance;
+    this.balance = (await callPatiently(getBalance())).balance;
   }
 
   async #loadEntries() {
-    const asked = new URLSearchParams({ page_size: PAGE, page_token: this.entriesNext });
-    const { entries, next_page_token } = await callPatiently("GET", `/api/v1/wallet/entries?${asked}`);
+    const { entries, next_page_token } = await callPatiently(listEntries({ page_size: PAGE, page_token: this.entriesNext }));
     this.entries = [...this.entries, ...entries];
     this.entriesNext = next_page_token;
   }
 
   async #loadSessions() {
-    const asked = new URLSearchParams({ page_size: PAGE, page_token: this.sessionsNext });
-    const { sessions, next_page_token } = await callPatiently("GET", `/api/v1/users/me/sessions?${asked}`);
+    const { sessions, next_page_token } = await callPatiently(listSessions({ page_size: PAGE, page_token: this.sessionsNext }));
     this.sessions = [...this.sessions, ...sessions];
     this.sessionsNext = next_page_token;
   }
@@ -94,14 +93,14 @@ export class Account {
   }
 
   async #end(session) {
-    await callPatiently("DELETE", `/api/v1/users/me/sessions/${session.session_id}`);
+    await callPatiently(endSession({ session_id: session.session_id }));
     this.sessions = this.sessions.filter((each) => each !== session);
     this.announce(say("account.ended"));
     $("account-sessions-head").focus();
   }
 
   async #endOthers() {
-    await callPatiently("DELETE", "/api/v1/users/me/sessions?keep_current=true");
+    await callPatiently(endSessions({ keep_current: true }));
     this.sessions = [];
     this.sessionsNext = "";
     await this.#loadSessions();

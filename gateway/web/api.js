@@ -1,5 +1,6 @@
 // The JSON interface: an anonymous session, calls, and uploads with progress.
 
+import { anonymousLogin, uploadAsset } from "./client.js";
 import { locale, say } from "./text.js";
 
 const DEVICE = "cadenza.device";
@@ -59,7 +60,7 @@ async function enter() {
     device = randomId();
     remember(DEVICE, device);
   }
-  const data = await request("POST", "/api/v1/auth/anonymous", { provider: "web", provider_id: device }, {});
+  const data = await request(anonymousLogin({ provider: "web", provider_id: device }), {});
   session = { token: data.access_token, until: Date.now() + (data.expires_in - 60) * 1000 };
   remember(SESSION, JSON.stringify(session));
   return session.token;
@@ -76,7 +77,7 @@ export async function authorized() {
   return { ...spoken(), Authorization: `Bearer ${await token()}` };
 }
 
-async function request(method, path, body, headers) {
+async function request({ method, path, body }, headers) {
   const init = { method, headers: { ...spoken(), ...headers } };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
@@ -97,11 +98,11 @@ function unpack(status, text) {
   return body.data;
 }
 
-// Resolves to the data of a call; a session that ended is opened again once.
-export async function call(method, path, body, headers = {}) {
+// Resolves to the data of a call of `client.js`; a session that ended is opened again once.
+export async function call(asked, headers = {}) {
   for (let again = true; ; again = false) {
     try {
-      return await request(method, path, body, { ...(await authorized()), ...headers });
+      return await request(asked, { ...(await authorized()), ...headers });
     } catch (error) {
       if (!(again && error.status === 401)) throw error;
       forgetSession();
@@ -110,10 +111,10 @@ export async function call(method, path, body, headers = {}) {
 }
 
 // Like `call`, for what may be repeated: tries again while the gateway is out of reach.
-export async function callPatiently(method, path, body, headers = {}) {
+export async function callPatiently(asked, headers = {}) {
   for (let tries = 1; ; tries++) {
     try {
-      return await call(method, path, body, headers);
+      return await call(asked, headers);
     } catch (error) {
       if (tries >= TRIES || !error.passing || error.status === 429) throw error;
       await pause(400 * 2 ** tries);
@@ -128,7 +129,8 @@ export async function upload(file, name, { key, tell, stop }) {
   form.append("file", file, name);
   const answer = await new Promise((done, fail) => {
     const http = new XMLHttpRequest();
-    http.open("POST", "/api/v1/assets/audio/upload");
+    const { method, path } = uploadAsset();
+    http.open(method, path);
     for (const [header, value] of Object.entries(headers)) http.setRequestHeader(header, value);
     http.upload.addEventListener("progress", (event) => tell(event.total ? (100 * event.loaded) / event.total : 0));
     http.addEventListener("load", () => done(http));

@@ -1,6 +1,7 @@
 // One log, read twice at the same time: as server-sent events, and as gRPC answers it when it is asked.
 
 import { call, callPatiently, pause, randomId } from "./api.js";
+import { createTrack, listJobEvents, watchJob } from "./client.js";
 import { grpcCall } from "./docs-calls.js";
 import { $, copyText, el } from "./dom.js";
 import { watch } from "./events.js";
@@ -54,7 +55,7 @@ async function follow(job) {
 }
 
 async function hear(job, stop) {
-  for await (const { event } of watch(`/api/v1/jobs/${job}/events`, { stop })) {
+  for await (const { event } of watch(watchJob({ job_id: job }), { stop })) {
     if (!event) continue;
     state.events.push(event);
     show();
@@ -64,7 +65,7 @@ async function hear(job, stop) {
 async function ask(job, stop) {
   for (let done = false; !done && !stop.aborted; ) {
     const after = state.asked.at(-1)?.sequence ?? 0;
-    const answer = await callPatiently("GET", `/api/v1/jobs/${job}/log?after_sequence=${after}`);
+    const answer = await callPatiently(listJobEvents({ job_id: job, after_sequence: after }));
     if (stop.aborted) return;
     state.asked.push(...answer.events);
     done = ENDED.includes(answer.job.state) && answer.events.length === 0;
@@ -78,7 +79,7 @@ async function begin() {
   $("console-begin").disabled = true;
   try {
     const wish = { lyrics: WORDS, duration_s: 30, title: say("console.title") };
-    const { job_id: job } = await call("POST", "/api/v1/tracks", wish, { "Idempotency-Key": randomId() });
+    const { job_id: job } = await call(createTrack(wish), { "Idempotency-Key": randomId() });
     follow(job);
   } catch (error) {
     state.problem = error.message;

@@ -8,7 +8,7 @@ const MOST_FAILURES = 60;
 const AGAIN = new Set(["SERVICE_UNAVAILABLE", "TIMEOUT", "RATE_LIMITED", "CANCELLED", "UNKNOWN_ERROR"]);
 
 // Yields the messages of a watch stream to its end. `lost` hears true when the connection is gone and false when it is back.
-export async function* watch(path, { stop, lost = () => {} }) {
+export async function* watch({ path }, { stop, lost = () => {} }) {
   let last = 0;
   for (let failures = 0; failures < MOST_FAILURES; ) {
     try {

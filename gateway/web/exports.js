@@ -1,6 +1,7 @@
 // A variant taken apart: asked for by a button, made while one waits, then two addresses to save from.
 
 import { callPatiently } from "./api.js";
+import { createExport, getExport } from "./client.js";
 import { el } from "./dom.js";
 import { say } from "./text.js";
 
@@ -30,10 +31,10 @@ export function exportPlace(variant, track) {
 
 // Resolves to the export once it is ready; throws when it failed or takes too long.
 async function finished(variant, track) {
-  let { export: made } = await callPatiently("POST", "/api/v1/exports", { track_id: track.track_id, variant_id: variant.variant_id });
+  let { export: made } = await callPatiently(createExport({ track_id: track.track_id, variant_id: variant.variant_id }));
   for (let looks = 0; made.state === "generating" && looks < MOST_LOOKS; looks++) {
     await pause(LOOK_MS);
-    ({ export: made } = await callPatiently("GET", `/api/v1/exports/${made.export_id}`));
+    ({ export: made } = await callPatiently(getExport({ export_id: made.export_id })));
   }
   if (made.state !== "ready") throw new Error(say("export.failed"));
   return made;

@@ -1,6 +1,7 @@
 // What is heard in a take before a song is ordered: whether it will do, what to do better, and the tune in it.
 
 import { callPatiently } from "./api.js";
+import { hearTake } from "./client.js";
 import { $, el } from "./dom.js";
 import { Editor } from "./editor.js";
 import { say } from "./text.js";
@@ -30,7 +31,7 @@ export class Hearing {
     if (!asset) return;
     let heard = null;
     try {
-      heard = await callPatiently("GET", `/api/v1/assets/${asset.asset_id}/tune`);
+      heard = await callPatiently(hearTake({ asset_id: asset.asset_id }));
     } catch {
       // A take that nobody could judge just now can still be made into a song, which judges it again.
     }

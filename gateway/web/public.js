@@ -1,6 +1,7 @@
 // The songs that their owners show to everybody, by style, the newest first, as many as one scrolls to.
 
 import { callPatiently } from "./api.js";
+import { listPublicSongs, resolveShare } from "./client.js";
 import { showPlaying } from "./dock.js";
 import { $, el, endless } from "./dom.js";
 import { songRow } from "./song-row.js";
@@ -25,8 +26,7 @@ export async function openPublic(category) {
 
 async function loadPublic({ more = false } = {}) {
   const asked = ++shown.asked;
-  const query = new URLSearchParams({ page_size: PAGE, category: shown.category, page_token: more ? shown.token : "" });
-  const page = await callPatiently("GET", `/api/v1/public/songs?${query}`);
+  const page = await callPatiently(listPublicSongs({ page_size: PAGE, category: shown.category, page_token: more ? shown.token : "" }));
   if (asked !== shown.asked) return; // another category has been chosen meanwhile
   if (!more) $("public-songs").replaceChildren();
   shown.songs = more ? [...shown.songs, ...page.songs] : page.songs;
@@ -50,7 +50,7 @@ function append(songs) {
 const playable = (song) => ({ id: song.share_code, title: song.title, src: song.audio_url, peaks: song.peaks, seconds: song.duration_ms / 1000, renew: () => renew(song) });
 
 async function renew(song) {
-  return (await callPatiently("GET", `/api/v1/shares/${song.share_code}`)).shared_track.audio_url;
+  return (await callPatiently(resolveShare({ share_code: song.share_code }))).shared_track.audio_url;
 }
 
 function row(song) {

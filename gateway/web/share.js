@@ -1,5 +1,6 @@
 // What the page of a song adds where scripts run: the outline fills as one listens and can be pointed at, the link can be copied.
 
+import { resolveShare } from "./client.js";
 import { follow } from "./follow.js";
 
 const sound = document.querySelector("audio");
@@ -16,7 +17,7 @@ sound?.addEventListener("error", async () => {
   if (performance.now() - renewed < 60000) return;
   renewed = performance.now();
   const at = sound.currentTime;
-  const answer = await fetch(`/api/v1/shares/${code}`).catch(() => null);
+  const answer = await fetch(resolveShare({ share_code: code }).path).catch(() => null);
   if (!answer?.ok) return;
   sound.src = (await answer.json()).data.shared_track.audio_url;
   sound.currentTime = at;

@@ -1,6 +1,7 @@
 // A link to a song for others, and whether it stands on the public list: only when its owner says so.
 
 import { callPatiently } from "./api.js";
+import { createShare, updateShare } from "./client.js";
 import { $, copyText } from "./dom.js";
 import { say, styleName } from "./text.js";
 
@@ -32,7 +33,7 @@ export class Sharing {
     this.complain(null);
     $("share").disabled = true;
     try {
-      this.share = (await callPatiently("POST", `/api/v1/tracks/${this.track.track_id}/share`, { share_types: ["link"] })).share;
+      this.share = (await callPatiently(createShare({ track_id: this.track.track_id, share_types: ["link"] }))).share;
       this.show();
       $("share-link").focus();
       $("share-link").select();
@@ -45,7 +46,7 @@ export class Sharing {
   async list() {
     this.complain(null);
     try {
-      this.share = (await callPatiently("PATCH", `/api/v1/shares/${this.share.share_code}`, { listed: $("share-listed").checked })).share;
+      this.share = (await callPatiently(updateShare({ share_code: this.share.share_code, listed: $("share-listed").checked }))).share;
       this.announce(this.share.listed ? say("share.listed", { category: styleName(this.share.category) }) : say("share.unlisted"));
     } catch (error) {
       this.complain(error);

@@ -2,6 +2,7 @@
 
 import { Account } from "./account.js";
 import { ApiError, call, callPatiently, pause, randomId, remember, remembered } from "./api.js";
+import { cancelJob, chooseVariant, createTrack, getBalance, getJob, getTrack, listPrices, updateTrack, watchJob } from "./client.js";
 import { beginDock } from "./dock.js";
 import { $, el } from "./dom.js";
 import { watch } from "./events.js";
@@ -102,7 +103,7 @@ async function route() {
 // ---- credits
 
 async function loadBalance() {
-  state.balance = (await call("GET", "/api/v1/wallet/balance")).balance;
+  state.balance = (await call(getBalance())).balance;
   showPrice();
 }
 
@@ -160,7 +161,7 @@ async function make(event) {
   complain(null);
   const body = wishBody();
   try {
-    const made = await callPatiently("POST", "/api/v1/tracks", body, { "Idempotency-Key": wishKey(JSON.stringify(body)) });
+    const made = await callPatiently(createTrack(body), { "Idempotency-Key": wishKey(JSON.stringify(body)) });
     remember(WISH, null);
     goOn(made);
   } catch (error) {
@@ -181,7 +182,7 @@ function goOn(made) {
 
 async function openTrack(trackId) {
   const { stop } = state;
-  state.track = (await callPatiently("GET", `/api/v1/tracks/${trackId}`)).track;
+  state.track = (await callPatiently(getTrack({ track_id: trackId }))).track;
   if (stop.signal.aborted) return;
   if (state.track.state === "generating") {
     await followJob(stop.signal);
@@ -203,7 +204,7 @@ async function followJob(stop) {
   scrollTo({ top: 0, behavior: "instant" });
   $("cancel").disabled = false;
   const lost = (gone) => ($("making-note").textContent = gone ? say("making.lost") : state.stages.words());
-  for await (const message of watch(`/api/v1/jobs/${state.track.job_id}/events`, { stop, lost })) {
+  for await (const message of watch(watchJob({ job_id: state.track.job_id }), { stop, lost })) {
     const begun = state.stages.take(message);
     $("making-note").textContent = state.stages.words();
     document.title = `${$("whole").value}% · Cadenza`;
@@ -215,7 +216,7 @@ async function followJob(stop) {
 // The track follows its job within the same transaction; a reader elsewhere may be a moment behind.
 async function endedTrack(trackId, stop) {
   for (let tries = 0; ; tries++) {
-    const { track } = await callPatiently("GET", `/api/v1/tracks/${trackId}`);
+    const { track } = await callPatiently(getTrack({ track_id: trackId }));
     if (track.state !== "generating" || tries > 10 || stop.aborted) return track;
     await pause(300);
   }
@@ -250,14 +251,14 @@ function showVariants() {
 }
 
 async function renew(variant) {
-  const { track } = await callPatiently("GET", `/api/v1/tracks/${state.track.track_id}`);
+  const { track } = await callPatiently(getTrack({ track_id: state.track.track_id }));
   return track.variants.find((each) => each.variant_id === variant.variant_id).audio_url;
 }
 
 // Addresses to play and to save end within the hour; whoever comes back to the page later gets fresh ones.
 async function refreshSong() {
   if (document.hidden || state.view !== "song" || performance.now() - state.shownAt < FRESH_MS) return;
-  const { track } = await callPatiently("GET", `/api/v1/tracks/${state.track.track_id}`);
+  const { track } = await callPatiently(getTrack({ track_id: state.track.track_id }));
   if (document.querySelector(".playing") || state.track.track_id !== track.track_id) return;
   state.track = track;
   state.shownAt = performance.now();
@@ -267,7 +268,7 @@ async function refreshSong() {
 async function choose(variant) {
   complain(null);
   try {
-    const { track } = await callPatiently("POST", `/api/v1/tracks/${state.track.track_id}/choose`, { variant_id: variant.variant_id });
+    const { track } = await callPatiently(chooseVariant({ track_id: state.track.track_id, variant_id: variant.variant_id }));
     state.track = track;
     silence();
     showVariants();
@@ -281,7 +282,7 @@ async function choose(variant) {
 async function rename(event) {
   event.preventDefault();
   try {
-    const { track } = await callPatiently("PATCH", `/api/v1/tracks/${state.track.track_id}`, { title: $("new-title").value });
+    const { track } = await callPatiently(updateTrack({ track_id: state.track.track_id, title: $("new-title").value }));
     state.track = track;
     showSong();
     showRenaming(false);
@@ -303,7 +304,7 @@ function showRenaming(open) {
 // ---- what did not become a song
 
 async function openFailure() {
-  const [{ job }] = await Promise.all([callPatiently("GET", `/api/v1/jobs/${state.track.job_id}`), state.facts.catch(() => {})]);
+  const [{ job }] = await Promise.all([callPatiently(getJob({ job_id: state.track.job_id })), state.facts.catch(() => {})]);
   state.job = job;
   show("failed");
   showFailure();
@@ -321,7 +322,7 @@ function showFailure() {
 async function cancel() {
   $("cancel").disabled = true;
   try {
-    await callPatiently("POST", `/api/v1/jobs/${state.track.job_id}/cancel`, {});
+    await callPatiently(cancelJob({ job_id: state.track.job_id }));
     $("making-note").textContent = say("making.stopping");
   } catch (error) {
     $("cancel").disabled = false;
@@ -347,7 +348,7 @@ function tryAgain() {
 // ---- beginning
 
 async function loadFacts() {
-  const [client, prices] = await Promise.all([loadLimits(), call("GET", "/api/v1/wallet/prices"), loadBalance()]);
+  const [client, prices] = await Promise.all([loadLimits(), call(listPrices()), loadBalance()]);
   state.errors = client.errors;
   hearing.words();
   take.limits = client.upload;

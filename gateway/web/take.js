@@ -1,6 +1,7 @@
 // The first step: a take from the microphone or a file, heard before it is sent, and sent with progress.
 
 import { call, callPatiently, randomId, upload } from "./api.js";
+import { getAsset, watchAsset } from "./client.js";
 import { $ } from "./dom.js";
 import { watch } from "./events.js";
 import { makePlayer, silence } from "./player.js";
@@ -139,11 +140,11 @@ export class Take {
   async follow(assetId, stop) {
     this.show("sending");
     $("sending-words").textContent = say("take.preparing");
-    for await (const { event } of watch(`/api/v1/assets/${assetId}/events`, { stop })) {
+    for await (const { event } of watch(watchAsset({ asset_id: assetId }), { stop })) {
       if (event) $("sending").value = 60 + event.progress_percent * 0.4;
     }
     if (stop.aborted) return;
-    const { asset } = await callPatiently("GET", `/api/v1/assets/${assetId}`);
+    const { asset } = await callPatiently(getAsset({ asset_id: assetId }));
     if (asset.state !== "ready") {
       this.reset();
       this.fail(asset.error ? { reason: asset.error.reason } : say("take.unusable"));
@@ -191,5 +192,5 @@ export class Take {
 }
 
 export async function loadLimits() {
-  return call("GET", "/api/v1/config/client");
+  return call({ method: "GET", path: "/api/v1/config/client" }); // the gateway's own, in no contract
 }

@@ -1,6 +1,7 @@
 // The person's own songs: the newest first, as many as one scrolls to, looked for by words, put away and taken back.
 
 import { call, callPatiently } from "./api.js";
+import { deleteTrack, getTrack, listTracks, restoreTrack } from "./client.js";
 import { showPlaying } from "./dock.js";
 import { $, el, endless } from "./dom.js";
 import { songRow } from "./song-row.js";
@@ -12,8 +13,7 @@ const shown = { tracks: [], token: "", query: "", trashed: false, asked: 0, any:
 
 export async function loadTracks({ more = false } = {}) {
   const asked = ++shown.asked;
-  const query = new URLSearchParams({ page_size: String(PAGE), ...(more && shown.token ? { page_token: shown.token } : {}), ...(shown.query ? { query: shown.query } : {}), ...(shown.trashed ? { trashed: "true" } : {}) });
-  const page = await call("GET", `/api/v1/tracks?${query}`);
+  const page = await call(listTracks({ page_size: PAGE, page_token: more ? shown.token : "", query: shown.query, trashed: shown.trashed }));
   if (asked !== shown.asked) return; // another question has been put meanwhile
   shown.tracks = more ? [...shown.tracks, ...page.tracks] : page.tracks;
   shown.token = page.next_page_token;
@@ -60,8 +60,8 @@ export function beginTracks({ complain, announce, gone }) {
     const { id } = button.dataset;
     button.disabled = true;
     try {
-      if (shown.trashed) await callPatiently("POST", `/api/v1/tracks/${id}/restore`, {});
-      else await callPatiently("DELETE", `/api/v1/tracks/${id}`);
+      if (shown.trashed) await callPatiently(restoreTrack({ track_id: id }));
+      else await callPatiently(deleteTrack({ track_id: id }));
       announce(say(shown.trashed ? "mine.back" : "mine.away"));
       if (!shown.trashed) gone(id);
       await loadTracks();
@@ -78,7 +78,7 @@ const heard = (track) => track.variants.find((each) => each.variant_id === track
 function playable(track) {
   const variant = heard(track);
   if (!variant?.audio_url || shown.trashed) return null;
-  const renew = async () => heard((await callPatiently("GET", `/api/v1/tracks/${track.track_id}`)).track).audio_url;
+  const renew = async () => heard((await callPatiently(getTrack({ track_id: track.track_id }))).track).audio_url;
   return { id: track.track_id, title: track.title, src: variant.audio_url, peaks: variant.peaks, seconds: variant.duration_ms / 1000, renew };
 }
 

@@ -1,6 +1,7 @@
 // The tune of a finished song, to be looked at, heard and changed, and another song of it.
 
 import { callPatiently, randomId } from "./api.js";
+import { createTrack, getAsset, getTune } from "./client.js";
 import { $, el } from "./dom.js";
 import { Editor } from "./editor.js";
 import { makePlayer } from "./player.js";
@@ -38,9 +39,9 @@ export class Tune {
     if (this.loaded) return;
     const { track } = this;
     try {
-      const heard = await callPatiently("GET", `/api/v1/tracks/${track.track_id}/tune`);
+      const heard = await callPatiently(getTune({ track_id: track.track_id }));
       // Without the take, which may be gone, the tune can still be seen.
-      const asset = track.asset_id ? await callPatiently("GET", `/api/v1/assets/${track.asset_id}`).then((answer) => answer.asset, () => null) : null;
+      const asset = track.asset_id ? await callPatiently(getAsset({ asset_id: track.asset_id })).then((answer) => answer.asset, () => null) : null;
       if (this.track !== track) return;
       const player = asset?.url ? makePlayer({ src: asset.url, peaks: asset.peaks, seconds: asset.duration_ms / 1000, name: say("take.preview") }) : null;
       $("tune-player").replaceChildren(...(player ? [player] : []));
@@ -65,7 +66,7 @@ export class Tune {
     $("tune-make").disabled = true;
     this.tell.complain(null);
     try {
-      const made = await callPatiently("POST", "/api/v1/tracks", body, { "Idempotency-Key": this.wish.key });
+      const made = await callPatiently(createTrack(body), { "Idempotency-Key": this.wish.key });
       this.wish = null;
       this.tell.started(made);
     } catch (error) {

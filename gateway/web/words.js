@@ -1,6 +1,7 @@
 // Words for the song, written by the server: asked for beside the box for lyrics, shown twice, one taken into the box.
 
 import { callPatiently, randomId } from "./api.js";
+import { generateLyrics } from "./client.js";
 import { $, el } from "./dom.js";
 import { say } from "./text.js";
 
@@ -40,7 +41,7 @@ export class Words {
     this.asking = true;
     this.show();
     try {
-      const { versions } = await callPatiently("POST", "/api/v1/ai/lyrics", body, { "Idempotency-Key": this.wish.key });
+      const { versions } = await callPatiently(generateLyrics(body), { "Idempotency-Key": this.wish.key });
       if (versions.length) {
         this.versions = versions;
         this.wish = null;

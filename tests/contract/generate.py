@@ -1,7 +1,8 @@
 """Generates gen/ from proto/: messages and servicers for the mesh, and the typed client package.
 
 Servers and gateway use protobuf (upb) with stubs typed by mypy-protobuf; `gen/cadenza_client` is the dataclass
-client made by betterproto2 (decision 11). Nothing in gen/ is ever edited by hand; `--check` fails when it is stale.
+client made by betterproto2 (decision 11), `gen/cadenza/client.js` the client of the pages. Nothing in gen/ is ever
+edited by hand; `--check` fails when it is stale.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from tests.contract.javascript import javascript_client
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTO = ROOT / "proto"
@@ -48,6 +51,8 @@ def generate(target: Path) -> None:
         "--include_source_info",
         *own,
     )
+    script = javascript_client(target / "cadenza" / "descriptors.binpb")
+    (target / "cadenza" / "client.js").write_text(script, encoding="utf-8")
     client = target / CLIENT
     client.mkdir()
     _protoc(f"--python_betterproto2_out={client}", "--python_betterproto2_opt=client_generation=async", *own)

@@ -9,7 +9,7 @@ from cadenza.error.v1 import reason_pb2
 from cadenza.wallet.v1.credit_service_pb2 import Entry
 from gateway.caller import PLATFORMS
 from gateway.pages import LENGTH_S, LENGTHS_S, MOODS, STYLES, VOICES, prefers_page
-from gateway.pages_files import FOLDER, WebFiles
+from gateway.pages_files import CLIENT, FOLDER, WebFiles
 from gateway.pages_share import WAVE_BARS, absolute, wave_path
 from gateway.pages_text import LOCALES, key_name, read_catalogues, speaking, style_name
 
@@ -114,9 +114,29 @@ def test_reasons_named_in_modules_exist() -> None:
     assert {name for name in found if name != "AUTH_"} <= names
 
 
+def _loaded(module: str) -> set[str]:
+    """Return the modules that one loads, itself and all that they import among them."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            source = (CLIENT if name == CLIENT.name else FOLDER / name).read_text(encoding="utf-8")
+            waiting += re.findall(r'^import .*?"\./([a-z-]+\.js)";', source, re.MULTILINE)
+    return found
+
+
 def test_weight() -> None:
-    """All scripts and styles together are under 150 KB before compression; a default length is on offer."""
-    assert sum(size for name, size in WebFiles().sizes.items() if name.endswith((".js", ".css"))) < 150_000
+    """The scripts of each page with all styles are under 150 KB before compression; a default length is on offer."""
+    sizes = WebFiles().sizes
+    styles = sum(size for name, size in sizes.items() if name.endswith(".css"))
+    pages = {page: _loaded(page) | {"page.js"} for page in ("studio.js", "docs.js", "share.js")}
+    pages["docs.js"] |= _loaded("docs-console.js")
+    assert CLIENT.name in pages["studio.js"] & pages["share.js"]
+    for page, modules in pages.items():
+        assert styles + sum(sizes[name] for name in modules) < 150_000, page
+    assert set.union(*pages.values()) == {name for name in sizes if name.endswith(".js")}
     assert LENGTH_S in LENGTHS_S
 
 

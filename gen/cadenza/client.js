@@ -1,0 +1,101 @@
+// Made from the contract by `make gen`, never edited: one function for each method of the public API.
+//
+// getTrack({ track_id }) takes the fields of the request by their names in JSON and returns { method, path, body }:
+// what is named in the path stands in it, the rest is the query, or the JSON body where the method has one. Sending it,
+// with a token and an idempotency key where one is wanted, is the caller's; a stream of events is a GET like others.
+
+const call = (method, path, posts) => (request = {}) => {
+  const rest = { ...request };
+  const place = path.replace(/{(\w+)}/g, (_, name) => {
+    const value = rest[name];
+    delete rest[name];
+    if (value === undefined || value === "") throw new TypeError(`${name} is missing`);
+    return encodeURIComponent(value);
+  });
+  if (posts) return { method, path: place, body: rest };
+  const given = Object.entries(rest).filter(([, value]) => value !== undefined);
+  const query = String(new URLSearchParams(given.flatMap(([name, value]) => [value].flat().map((one) => [name, one]))));
+  return { method, path: query ? `${place}?${query}` : place };
+};
+
+// cadenza.auth.v1.SessionService
+export const anonymousLogin = call("POST", "/api/v1/auth/anonymous", true);
+export const wechatLogin = call("POST", "/api/v1/auth/wechat", true);
+export const refreshSession = call("POST", "/api/v1/auth/refresh", true);
+export const logout = call("POST", "/api/v1/auth/logout", true);
+export const listSessions = call("GET", "/api/v1/users/me/sessions");
+export const endSession = call("DELETE", "/api/v1/users/me/sessions/{session_id}");
+export const endSessions = call("DELETE", "/api/v1/users/me/sessions");
+export const getKeySet = call("GET", "/api/v1/auth/keys");
+// cadenza.auth.v1.UserService
+export const getMe = call("GET", "/api/v1/users/me");
+// cadenza.composer.v1.DeadLetterService
+export const listDeadLetters = call("GET", "/api/v1/admin/jobs/dead");
+export const getDeadLetter = call("GET", "/api/v1/admin/jobs/dead/{job_id}");
+export const requeueJob = call("POST", "/api/v1/admin/jobs/{job_id}/requeue", true);
+export const dropJob = call("POST", "/api/v1/admin/jobs/{job_id}/drop", true);
+// cadenza.composer.v1.ExportService
+export const createExport = call("POST", "/api/v1/exports", true);
+export const getExport = call("GET", "/api/v1/exports/{export_id}");
+// cadenza.composer.v1.JobService
+export const getJob = call("GET", "/api/v1/jobs/{job_id}");
+export const listJobs = call("GET", "/api/v1/jobs");
+export const watchJob = call("GET", "/api/v1/jobs/{job_id}/events");
+export const listJobEvents = call("GET", "/api/v1/jobs/{job_id}/log");
+export const cancelJob = call("POST", "/api/v1/jobs/{job_id}/cancel", true);
+// cadenza.composer.v1.LyricsService
+export const generateLyrics = call("POST", "/api/v1/ai/lyrics", true);
+export const getLyrics = call("GET", "/api/v1/lyrics/{lyrics_id}");
+export const listLyrics = call("GET", "/api/v1/lyrics");
+export const deleteLyrics = call("DELETE", "/api/v1/lyrics/{lyrics_id}");
+// cadenza.composer.v1.TrackService
+export const createTrack = call("POST", "/api/v1/tracks", true);
+export const getTrack = call("GET", "/api/v1/tracks/{track_id}");
+export const getTune = call("GET", "/api/v1/tracks/{track_id}/tune");
+export const listTracks = call("GET", "/api/v1/tracks");
+export const updateTrack = call("PATCH", "/api/v1/tracks/{track_id}", true);
+export const deleteTrack = call("DELETE", "/api/v1/tracks/{track_id}");
+export const restoreTrack = call("POST", "/api/v1/tracks/{track_id}/restore", true);
+export const chooseVariant = call("POST", "/api/v1/tracks/{track_id}/choose", true);
+// cadenza.composer.v1.TakeService
+export const hearTake = call("GET", "/api/v1/assets/{asset_id}/tune");
+// cadenza.composer.v1.WebhookService
+export const createWebhook = call("POST", "/api/v1/webhooks", true);
+export const getWebhook = call("GET", "/api/v1/webhooks/{webhook_id}");
+export const listWebhooks = call("GET", "/api/v1/webhooks");
+export const updateWebhook = call("PATCH", "/api/v1/webhooks/{webhook_id}", true);
+export const deleteWebhook = call("DELETE", "/api/v1/webhooks/{webhook_id}");
+export const rotateWebhookSecret = call("POST", "/api/v1/webhooks/{webhook_id}/rotate", true);
+export const testWebhook = call("POST", "/api/v1/webhooks/{webhook_id}/test", true);
+export const listWebhookDeliveries = call("GET", "/api/v1/webhooks/{webhook_id}/deliveries");
+export const replayWebhookDelivery = call("POST", "/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay", true);
+// cadenza.media.v1.AssetService
+export const presignUpload = call("POST", "/api/v1/assets/audio/presign", true);
+export const completeUpload = call("POST", "/api/v1/assets/{asset_id}/complete", true);
+export const uploadAsset = call("POST", "/api/v1/assets/audio/upload", true);
+export const getAsset = call("GET", "/api/v1/assets/{asset_id}");
+export const listAssets = call("GET", "/api/v1/assets");
+export const watchAsset = call("GET", "/api/v1/assets/{asset_id}/events");
+export const listAssetEvents = call("GET", "/api/v1/assets/{asset_id}/log");
+export const deleteAsset = call("DELETE", "/api/v1/assets/{asset_id}");
+// cadenza.share.v1.ShareService
+export const createShare = call("POST", "/api/v1/tracks/{track_id}/share", true);
+export const resolveShare = call("GET", "/api/v1/shares/{share_code}");
+export const listShares = call("GET", "/api/v1/shares");
+export const updateShare = call("PATCH", "/api/v1/shares/{share_code}", true);
+export const listPublicSongs = call("GET", "/api/v1/public/songs");
+export const revokeShare = call("DELETE", "/api/v1/shares/{share_code}");
+// cadenza.wallet.v1.CreditService
+export const getBalance = call("GET", "/api/v1/wallet/balance");
+export const listEntries = call("GET", "/api/v1/wallet/logs");
+export const watchBalance = call("GET", "/api/v1/wallet/events");
+export const getQuota = call("GET", "/api/v1/wallet/quota");
+export const listPrices = call("GET", "/api/v1/wallet/prices");
+// cadenza.wallet.v1.AdminService
+export const adjustBalance = call("POST", "/api/v1/admin/wallet/adjust", true);
+export const freezeWallet = call("POST", "/api/v1/admin/wallet/freeze", true);
+export const unfreezeWallet = call("POST", "/api/v1/admin/wallet/unfreeze", true);
+export const setPrice = call("POST", "/api/v1/admin/wallet/prices", true);
+export const setQuota = call("POST", "/api/v1/admin/wallet/quotas", true);
+export const setPlan = call("POST", "/api/v1/admin/wallet/plan", true);
+export const listAudits = call("GET", "/api/v1/admin/wallet/audits");
