@@ -14,7 +14,7 @@ from services.composer.engine.compose.song import compose
 from services.composer.engine.compose.timing import swung
 from services.composer.engine.listen.f0 import FRAMES_PER_S, track_f0
 from services.composer.engine.listen.key import find_key, snap_notes
-from services.composer.engine.listen.metre import UNITS_PER_BEAT
+from services.composer.engine.listen.metre import METRES, UNITS_PER_BEAT
 from services.composer.engine.listen.notes import segment_notes
 from services.composer.engine.listen.tempo import find_tempo, onsets_expected, quantise
 from services.composer.engine.music import ANALYSIS_RATE, HeardNote, Key, Mode
@@ -203,6 +203,26 @@ def test_exact_rhythms_get_their_exact_places(bpm: float, metre: int) -> None:
     assert tempo.bpm == pytest.approx(bpm, rel=0.002)
     assert tempo.beats_per_bar == metre
     assert [place / UNITS_PER_BEAT for place in tempo.places] == [beat for beat, _, _ in notes]
+
+
+def test_notes_at_rest_tell_three_quarters_from_six_eighths() -> None:
+    """Arirang, long and three short to the bar, is 3/4 to an ear that knows its key and 6/8 to one that does not."""
+    tune = next(tune for tune in TUNING_TUNES if tune.name == "arirang")
+    take, _ = plan_take(tune, Setting(Manner(pitch_cents=1.0, timing_s=0.001, drift_cents=0.0)), number=26)
+    ratio = take.tempo_bpm / 100.0
+    sung = [replace(note, start_s=note.start_s * ratio, end_s=note.end_s * ratio) for note in take.notes]
+    deaf, heard = find_tempo(sung), find_tempo(sung, take.key)
+    assert (heard.beats_per_bar, heard.compound) == (3, False)
+    assert heard.bpm == pytest.approx(100.0, rel=0.02)
+    assert deaf.compound
+
+
+def test_each_metre_has_its_strong_and_weak_places() -> None:
+    """A bar's first place is the strongest, its middle the next where it has one, then the beats, then the rest."""
+    accents = {metre.name: metre.accents(np.array([0, 12, 24, 36, 18, -12])).tolist() for metre in METRES}
+    assert accents["4/4"] == [1.0, 0.5, 0.7, 0.5, 0.2, 0.5]
+    assert accents["3/4"] == [1.0, 0.5, 0.5, 1.0, 0.2, 0.5]
+    assert accents["6/8"] == [1.0, 0.7, 1.0, 0.7, 0.2, 0.7]
 
 
 def test_a_note_is_expected_on_the_beat_and_hardly_between() -> None:

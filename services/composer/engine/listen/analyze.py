@@ -47,12 +47,12 @@ def listen_to(samples: NDArray[np.float32]) -> Analysis:
         raise TakeRefusedError("no_melody", "no note was heard")
     heard = find_key(sung)
     notes = snap_notes(sung, heard)
-    tempo = find_tempo(notes)
+    tempo = find_tempo(notes, heard.key)
     again = segment_notes(f0_hz, samples, onsets_expected(notes, tempo, len(f0_hz)))
     if len(again) != len(sung):
         heard = find_key(again)
         notes = snap_notes(again, heard)
-        tempo = find_tempo(notes)
+        tempo = find_tempo(notes, heard.key)
     return Analysis(
         f0_hz=f0_hz,
         notes=notes,
@@ -80,7 +80,7 @@ def cut_to_segment(analysis: Analysis) -> Analysis:
         return replace(analysis, segment=segment)
     heard = find_key(inside)
     snapped = snap_notes(inside, heard)
-    tempo = find_tempo(snapped)
+    tempo = find_tempo(snapped, heard.key)
     by_start = {note.start_s: note for note in snapped}
     return replace(
         analysis,

@@ -39,7 +39,8 @@ def change_tune(
         inside = notes_within(heard, stretch)
         if not inside:
             raise TakeRefusedError("no_melody", "no note begins in the chosen stretch")
-        found, tempo = find_key(inside), find_tempo(inside)
+        found = find_key(inside)
+        tempo = find_tempo(inside, found.key)
         analysis = replace(
             analysis,
             notes=heard,

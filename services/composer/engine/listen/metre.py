@@ -43,6 +43,13 @@ class Metre:
     costs: NDArray[np.float64]
     """(place, place, bars ahead): minus the log of the step's probability; infinite where there is none."""
 
+    def accents(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how strong each place is, from 1 for the first of a bar down to 0.2 within a beat."""
+        within = places % self.units
+        middle = (self.compound or self.beats == 4) & (2 * within == self.units)
+        on_beat = np.where(middle, 0.7, np.where(within % UNITS_PER_BEAT, 0.2, 0.5))
+        return np.asarray(np.where(within == 0, 1.0, on_beat), dtype=np.float64)
+
     @property
     def units(self) -> int:
         """The length of the bar in units."""

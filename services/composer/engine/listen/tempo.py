@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from services.composer.engine.listen.f0 import FRAMES_PER_S
+from services.composer.engine.listen.form import alike, repeats, restfulness
 from services.composer.engine.listen.metre import METRES, UNITS_PER_BEAT, Metre
-from services.composer.engine.music import HeardNote, Note
+from services.composer.engine.music import HeardNote, Key, Note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ _TIMING_SHARE = 0.035
 _FREEDOM = 5.0
 _WANDER_COST = 1.6
 _REPEATS_WEIGHT = 0.15
-_LEAST_REPEATED = 8
+_REST_WEIGHT = 0.4
 _ON_BEAT, _INSIDE_BEAT, _OFF_BEAT = 1.2, 0.3, -0.8  # log-odds
 _EARLY_FRAMES = 4
 _NEAR_FRAMES = 6
@@ -49,20 +50,25 @@ class HeardTempo:
     compound: bool = False
 
 
-def find_tempo(notes: Sequence[HeardNote]) -> HeardTempo:
+def find_tempo(notes: Sequence[HeardNote], key: Key | None = None) -> HeardTempo:
     """Return tempo, metre and the quantised onsets of the notes; a pickup has negative places.
 
-    Fewer than two notes give the usual tempo in common time. Two bars of 6/8 are one bar of four beats.
+    With the key, notes that rest in it are expected on strong places. Fewer than two notes give the usual tempo in
+    common time. Two bars of 6/8 are one bar of four beats.
     """
     if len(notes) < 2:  # there is no interval
         return HeardTempo(_USUAL_BPM, 4, (0,) * len(notes))
     onsets = np.array([note.start_s for note in notes])
     pitches = np.array([note.pitch for note in notes])
     readings = [(metre, *_best_path(np.diff(onsets), metre)) for metre in METRES]
-    metre, _, places = max(
-        readings,
-        key=lambda reading: reading[1] + _REPEATS_WEIGHT * len(notes) * _repeats(reading[2], pitches, reading[0]),
-    )
+    rest = restfulness(pitches, key)
+
+    def plausibility(reading: tuple[Metre, float, NDArray[np.int64]]) -> float:
+        metre, likelihood, places = reading
+        form = _REPEATS_WEIGHT * repeats(places, pitches, metre) + _REST_WEIGHT * alike(rest, metre.accents(places))
+        return likelihood + len(notes) * form
+
+    metre, _, places = max(readings, key=plausibility)
     if places[0]:  # the notes before the first bar line count backwards from it
         places = places - metre.units
     period = _steady_period(onsets, places)
@@ -182,27 +188,6 @@ def _best_path(intervals: NDArray[np.float64], metre: Metre) -> tuple[float, NDA
         state = int(back.flat[state])
     places = np.concatenate(([0], np.cumsum(steps[::-1]))) + int(metre.places[state % count])
     return best_total, places.astype(np.int64)
-
-
-def _repeats(places: NDArray[np.int64], pitches: NDArray[np.intp], metre: Metre) -> float:
-    """Return from 0 to 1 how much of the tune comes back after one, two or four bars: the bar that repeats is right.
-
-    Half counts the same step to the next note, half the same pitch; the two best of the three distances count.
-    """
-    steps = np.diff(places, append=places[-1] + metre.units)
-    where = {int(place): index for index, place in enumerate(places)}
-    shares = []
-    for bars in (1, 2, 4):
-        lag = bars * metre.units
-        within = [index for index, place in enumerate(places) if place + lag <= places[-1]]
-        pairs = [(index, where.get(int(places[index]) + lag)) for index in within]
-        same = [
-            0.5 * float(steps[here] == steps[there]) + 0.5 * float(pitches[here] == pitches[there])
-            for here, there in pairs
-            if there is not None
-        ]
-        shares.append(sum(same) / max(len(within), _LEAST_REPEATED))
-    return float(np.mean(sorted(shares)[1:]))
 
 
 def _after_wandering(total: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
