@@ -23,6 +23,7 @@ BLOCK = 256
 """Samples per point of a gain curve, 5.8 ms."""
 
 _STRETCH = 1 << 16
+_ROOM_STRETCH = 1 << 19  # samples, twelve seconds
 
 Section = tuple[float, float, float, float, float, float]
 
@@ -157,5 +158,8 @@ def room_impulse(seconds: float, *, seed: int = 7) -> NDArray[np.float32]:
 
 def reverberate(send: NDArray[np.float32], impulse: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
     """Return one channel of the room's answer to the mono `send`, cut to the same length."""
-    wet = signal.oaconvolve(send, impulse[:, channel])
-    return np.asarray(wet[: len(send)], dtype=np.float32)
+    wet = np.zeros(len(send), dtype=np.float32)
+    for start in range(0, len(send), _ROOM_STRETCH):  # a long song at once would need several times its own size
+        part = signal.oaconvolve(send[start : start + _ROOM_STRETCH], impulse[:, channel])[: len(send) - start]
+        wet[start : start + len(part)] += part
+    return wet

@@ -146,6 +146,7 @@ class Mix:
             self._bus[:, channel] += wet
             if room is not None:
                 room[:, channel] = wet
+            del wet
         self._send = np.zeros(0, dtype=np.float32)
         if room is not None and self._on_stem is not None:
             _make_low_mono(room)

@@ -70,6 +70,7 @@ def render(
         if keep_stems:
             stems[part.name] = stem.copy()
         desk.add(part, stem)
+        del stem  # it would lie there while the next one is played
     del player
     step(_STEMS_SHARE, "mix")
     mix = desk.finish()
