@@ -45,6 +45,10 @@ class HeardNote:
     strength: float = 0.8
 
 
+BEND_RANGE_CENTS = 200
+"""How far a pitch bend reaches to either side, as General MIDI has it until told otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """One note of a score: quarter-note beats from the start of the song, MIDI pitch, velocity 1 to 127."""
@@ -53,6 +57,9 @@ class Note:
     beats: float
     pitch: int
     velocity: int = 90
+    bend: tuple[int, ...] = ()
+    """Cents off the pitch at evenly spaced moments from the first to the last of the note: the singer's own slides
+    and vibrato. Empty for a straight note."""
 
 
 @dataclass(frozen=True, slots=True)

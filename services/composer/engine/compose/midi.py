@@ -9,12 +9,13 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
+from services.composer.engine.compose.instruments import instrument
 from services.composer.engine.compose.metre import metre_of
 from services.composer.engine.compose.timing import swung
-from services.composer.engine.music import Key, Mode
+from services.composer.engine.music import BEND_RANGE_CENTS, Key, Mode
 
 if TYPE_CHECKING:
-    from services.composer.engine.music import Part, Score
+    from services.composer.engine.music import Note, Part, Score
 
 TICKS_PER_QUARTER = 480
 
@@ -24,6 +25,7 @@ _SHARPS = {0: 0, 7: 1, 2: 2, 9: 3, 4: 4, 11: 5, 6: -6, 5: -1, 10: -2, 3: -3, 8: 
 """Sharps (or minus flats) of the major key on each tonic."""
 
 _LARGEST_TEMPO = 0xFFFFFF
+_BEND_CENTRE, _LARGEST_BEND = 0x2000, 0x3FFF
 
 Timed = tuple[int, int, bytes]
 """Tick, order within the tick (releases before strokes), message."""
@@ -32,7 +34,8 @@ Timed = tuple[int, int, bytes]
 def score_to_midi(score: Score) -> bytes:
     """Return the score as a standard MIDI file of type 1 with tempo, metre, key, section markers and all parts.
 
-    Where somebody sings, every syllable is a lyric event on its first note.
+    A note that carries its singer's bends has them as pitch bends. Where somebody sings, every syllable is a lyric
+    event on its first note.
     """
     tracks = [_conductor(score)]
     free = iter(_PLAIN_CHANNELS)
@@ -80,7 +83,21 @@ def _part_events(part: Part, score: Score, channel: int) -> list[Timed]:
         end = max(start + 1, _ticks(note.beat + note.beats, score))
         events.append((start, 3, bytes((0x90 | channel, note.pitch, note.velocity))))
         events.append((end, 2, bytes((0x80 | channel, note.pitch, 64))))
+        if note.bend and not part.drums and instrument(part.program).sustains:
+            events += _bends(note, start, end, channel)
     return events
+
+
+def _bends(note: Note, start: int, end: int, channel: int) -> list[Timed]:
+    """Return the pitch bends of a note that carries its singer's, and the centre a tick before its end."""
+    step = (end - start) / len(note.bend)
+    curve = [(start + round(index * step), cents) for index, cents in enumerate(note.bend)]
+    moments = dict([*curve, (max(start, end - 1), 0)])
+    found: list[Timed] = []
+    for tick, cents in moments.items():
+        value = min(_LARGEST_BEND, round(_BEND_CENTRE * (1.0 + cents / BEND_RANGE_CENTS)))
+        found.append((tick, 2, bytes((0xE0 | channel, value & 0x7F, value >> 7))))
+    return found
 
 
 def _ticks(beat: float, score: Score) -> int:

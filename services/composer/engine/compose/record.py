@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from services.composer.engine.music import Chord, Key, Mode, Note, Part, Score, Section, Sung
+from services.composer.engine.music import BEND_RANGE_CENTS, Chord, Key, Mode, Note, Part, Score, Section, Sung
 
 FORMAT = 1
 """Number of this layout; a change that older readers cannot follow raises it."""
@@ -109,13 +109,14 @@ def _sung(plain: dict[str, Any]) -> Sung:
     )
 
 
-def _row(note: Note) -> list[float | int]:
-    return [note.beat, note.beats, note.pitch, note.velocity]
+def _row(note: Note) -> list[Any]:
+    return [note.beat, note.beats, note.pitch, note.velocity, *([list(note.bend)] if note.bend else [])]
 
 
 def _note(row: list[Any]) -> Note:
-    beat, beats, pitch, velocity = row
-    return Note(_number(beat), _number(beats), _whole(pitch, 0, 127), _whole(velocity, 1, 127))
+    beat, beats, pitch, velocity, *more = row
+    bend = tuple(_whole(cents, -BEND_RANGE_CENTS, BEND_RANGE_CENTS) for cents in (more[0] if more else ()))
+    return Note(_number(beat), _number(beats), _whole(pitch, 0, 127), _whole(velocity, 1, 127), bend)
 
 
 def _flag(value: object) -> bool:

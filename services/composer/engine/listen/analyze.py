@@ -56,7 +56,7 @@ def listen_to(samples: NDArray[np.float32]) -> Analysis:
     return Analysis(
         f0_hz=f0_hz,
         notes=notes,
-        melody=quantise(notes, tempo),
+        melody=quantise(notes, tempo, f0_hz),
         key=heard.key,
         key_margin=heard.margin,
         tempo_bpm=tempo.bpm,
@@ -85,7 +85,7 @@ def cut_to_segment(analysis: Analysis) -> Analysis:
     return replace(
         analysis,
         notes=tuple(by_start.get(note.start_s, note) for note in analysis.notes),
-        melody=quantise(snapped, tempo),
+        melody=quantise(snapped, tempo, analysis.f0_hz),
         key=heard.key,
         key_margin=heard.margin,
         tempo_bpm=tempo.bpm,

@@ -44,7 +44,7 @@ def change_tune(
         analysis = replace(
             analysis,
             notes=heard,
-            melody=quantise(inside, tempo),
+            melody=quantise(inside, tempo, analysis.f0_hz),
             key=found.key,
             key_margin=found.margin,
             tempo_bpm=tempo.bpm,

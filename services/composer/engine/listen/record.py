@@ -45,7 +45,7 @@ def analysis_from_json(record: Mapping[str, Any]) -> Analysis:
     return Analysis(
         f0_hz=np.array(record["f0_hz"], dtype=np.float32),
         notes=tuple(HeardNote(**note) for note in record["notes"]),
-        melody=tuple(Note(**note) for note in record["melody"]),
+        melody=tuple(Note(**{**note, "bend": tuple(note.get("bend", ()))}) for note in record["melody"]),
         key=Key(int(record["key"]["tonic"]), Mode(record["key"]["mode"])),
         key_margin=float(record["key_margin"]),
         tempo_bpm=float(record["tempo_bpm"]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.composer.engine.listen.bends import bend_of
 from services.composer.engine.listen.f0 import FRAMES_PER_S
 from services.composer.engine.listen.form import alike, repeats, restfulness
 from services.composer.engine.listen.metre import METRES, UNITS_PER_BEAT, Metre
@@ -96,11 +97,13 @@ def onsets_expected(notes: Sequence[HeardNote], tempo: HeardTempo, frames: int) 
     return expected
 
 
-def quantise(notes: Sequence[HeardNote], tempo: HeardTempo) -> tuple[Note, ...]:
+def quantise(
+    notes: Sequence[HeardNote], tempo: HeardTempo, f0_hz: NDArray[np.float32] | None = None
+) -> tuple[Note, ...]:
     """Return the tune in beats from the first bar line, joined up unless a real rest was sung; velocity from strength.
 
     Swung eighths and the thirds of 6/8 are written straight: `compose.timing.swung` plays them as they were sung.
-    Notes that fall on one place of the grid become one: the first.
+    Notes that fall on one place of the grid become one: the first. With the pitch curve they carry the singer's bends.
     """
     unit_s = 60.0 / tempo.bpm / UNITS_PER_BEAT
     tune: list[Note] = []
@@ -117,7 +120,8 @@ def quantise(notes: Sequence[HeardNote], tempo: HeardTempo) -> tuple[Note, ...]:
             length = _rounded_up(place, sung, tempo.beats_per_bar)
         velocity = int(np.clip(round(50 + 60 * note.strength), 1, 127))
         start, end = _written(place, tempo), _written(place + length, tempo)
-        tune.append(Note(start, end - start, note.pitch, velocity))
+        bend = bend_of(note, f0_hz) if f0_hz is not None else ()
+        tune.append(Note(start, end - start, note.pitch, velocity, bend))
     return tuple(tune)
 
 

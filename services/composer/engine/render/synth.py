@@ -12,7 +12,7 @@ import tinysoundfont
 from services.composer.engine.compose.instruments import instrument
 from services.composer.engine.compose.seeds import generator
 from services.composer.engine.compose.timing import seconds_at
-from services.composer.engine.music import RENDER_RATE
+from services.composer.engine.music import BEND_RANGE_CENTS, RENDER_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,6 @@ _VIBRATO_CENTS = 16.0
 _VIBRATO_DELAY_S = 0.30
 _VIBRATO_STEP_S = 0.012
 _BEND_CENTRE = 8192
-_BEND_RANGE_CENTS = 200.0
 _VOICES = 128
 _EVENTS_BETWEEN = 64
 
@@ -130,7 +129,9 @@ def events_of(part: Part, score: Score) -> list[Event]:
         events.append(Event(start, _ON, note.pitch, int(min(127, max(1, round(loud))))))
         last_end[note.pitch] = (start, len(events))
         events.append(Event(max(end, start + 1), _OFF, note.pitch, 0))
-        if part.role == "lead" and instrument(part.program).sustains:
+        if not part.drums and note.bend and instrument(part.program).sustains:
+            events.extend(_bent(note, start, end))
+        elif part.role == "lead" and instrument(part.program).sustains:
             events.extend(_vibrato(start, end))
     return sorted(events)
 
@@ -148,6 +149,14 @@ def _span(note: Note, part: Part, score: Score, late: float) -> tuple[int, int]:
     return first, max(first + 1, round(end * RENDER_RATE))
 
 
+def _bent(note: Note, start: int, end: int) -> list[Event]:
+    """Return the bends of a note that carries its singer's, and the centre at its end."""
+    step = (end - start) / len(note.bend)
+    values = [round(_BEND_CENTRE * (1.0 + cents / BEND_RANGE_CENTS)) for cents in note.bend]
+    bends = [Event(start + round(index * step), _BEND, 0, value) for index, value in enumerate(values)]
+    return [*bends, Event(max(bends[-1].sample, end - 1), _BEND, 0, _BEND_CENTRE)]
+
+
 def _vibrato(start: int, end: int) -> list[Event]:
     """Return bends for a held note: none at first, then growing to a full vibrato, and the centre at its end."""
     seconds = (end - start) / RENDER_RATE
@@ -158,7 +167,7 @@ def _vibrato(start: int, end: int) -> list[Event]:
     while elapsed < seconds - _VIBRATO_STEP_S:
         depth = min(1.0, (elapsed - _VIBRATO_DELAY_S) / 0.5)
         cents = depth * _VIBRATO_CENTS * math.sin(2 * math.pi * _VIBRATO_HZ * (elapsed - _VIBRATO_DELAY_S))
-        value = round(_BEND_CENTRE * (1.0 + cents / _BEND_RANGE_CENTS))
+        value = round(_BEND_CENTRE * (1.0 + cents / BEND_RANGE_CENTS))
         bends.append(Event(start + round(elapsed * RENDER_RATE), _BEND, 0, value))
         elapsed += _VIBRATO_STEP_S
     bends.append(Event(end, _BEND, 0, _BEND_CENTRE))
