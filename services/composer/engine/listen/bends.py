@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.composer.engine.listen.f0 import FRAMES_PER_S
+from services.composer.engine.listen.f0 import CURVE_DECIMALS, FRAMES_PER_S
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def bend_of(note: HeardNote, f0_hz: NDArray[np.float32]) -> tuple[int, ...]:
     is too short to tell, that was held straight, or that the curve does not show.
     """
     first, last = round(note.start_s * FRAMES_PER_S), round(note.end_s * FRAMES_PER_S)
-    curve = f0_hz[first:last]
+    curve = np.round(f0_hz[first:last].astype(np.float64), CURVE_DECIMALS)
     voiced = np.flatnonzero(curve > 0)
     if len(voiced) < max(_LEAST_FRAMES, len(curve) // 2):
         return ()

@@ -23,6 +23,9 @@ HOP = ANALYSIS_RATE // 100
 FRAMES_PER_S = 100
 """Pitch values per second."""
 
+CURVE_DECIMALS = 2
+"""Of a Hz, as far as a stored curve goes: what is read off a curve must not depend on finer ones."""
+
 LOWEST_HZ = 62.0
 HIGHEST_HZ = 2_400.0
 """Nobody sings above 1,050 Hz; what lies between is whistled."""

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from services.composer.engine.listen.f0 import CURVE_DECIMALS
 from services.composer.engine.music import Analysis, HeardNote, Key, Mode, Note, Segment, TakeCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_DECIMALS = 2
 
 
 def analysis_to_json(analysis: Analysis) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def analysis_to_json(analysis: Analysis) -> dict[str, Any]:
     through it once is kept exactly from then on.
     """
     return {
-        "f0_hz": [round(float(value), _DECIMALS) for value in analysis.f0_hz],
+        "f0_hz": [round(float(value), CURVE_DECIMALS) for value in analysis.f0_hz],
         "notes": [asdict(note) for note in analysis.notes],
         "melody": [asdict(note) for note in analysis.melody],
         "key": {"tonic": analysis.key.tonic, "mode": analysis.key.mode.value},
