@@ -4,10 +4,11 @@ import { callPatiently } from "./api.js";
 import { listPublicSongs, resolveShare } from "./client.js";
 import { showPlaying } from "./dock.js";
 import { $, el, endless } from "./dom.js";
-import { songRow } from "./song-row.js";
+import { skeletons, songRow } from "./song-row.js";
 import { clock, keyName, say, styleName } from "./text.js";
 
 const PAGE = 12;
+const SKELETONS = 4;
 const shown = { songs: [], token: "", category: "", asked: 0 };
 
 export function beginPublic({ complain }) {
@@ -19,9 +20,15 @@ export async function openPublic(category) {
   for (const radio of document.querySelectorAll('input[name="category"]')) radio.checked = radio.value === category;
   if (shown.category !== category || !shown.songs.length) {
     Object.assign(shown, { category, songs: [], token: "" });
-    $("public-songs").replaceChildren();
+    $("public-songs").replaceChildren(...skeletons(SKELETONS));
+    $("public-none").hidden = true;
   }
-  await loadPublic();
+  try {
+    await loadPublic();
+  } catch (error) {
+    for (const row of document.querySelectorAll("#public-songs .skeleton")) row.remove();
+    throw error;
+  }
 }
 
 async function loadPublic({ more = false } = {}) {

@@ -1,5 +1,8 @@
 """Songs in lists: the public one, the person's own as far as one scrolls, and a player that goes on meanwhile."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from playwright.async_api import Page, expect
 
 from services.kit.db.engine import Database
@@ -59,6 +62,31 @@ async def test_a_song_is_public_by_its_owners_word_only(open_page: Open, singer:
     await expect(stranger.locator("#public-none")).to_be_visible()
     code = str(await page.input_value("#share-link")).rsplit("/", 1)[-1]
     await singer.call("DELETE", f"/api/v1/shares/{code}")
+
+
+async def test_rows_stand_in_for_songs_on_their_way(open_page: Open) -> None:
+    """While the list is on its way four empty rows stand there, unread by screen readers; they go however it ends."""
+    page: Page = await open_page("/")
+    come = asyncio.Event()
+    await page.route("**/api/v1/public/songs*", lambda route: _when(come, route.continue_))
+    await page.click("#listen a")
+    rows = page.locator("#public-songs .skeleton[aria-hidden=true]")
+    await expect(rows).to_have_count(4)
+    await expect(page.locator("#public-none")).to_be_hidden()
+    come.set()
+    await expect(rows).to_have_count(0)
+    await expect(page.locator("#public-none")).to_be_visible()
+
+    await page.unroute("**/api/v1/public/songs*")
+    await page.route("**/api/v1/public/songs*", lambda route: route.fulfill(status=403, json={"message": "no"}))
+    await page.locator('input[name="category"][value="pop"]').check()
+    await expect(page.locator("#alert")).to_contain_text("no")
+    await expect(rows).to_have_count(0)
+
+
+async def _when(come: asyncio.Event, go: Callable[[], Awaitable[None]]) -> None:
+    await come.wait()
+    await go()
 
 
 async def test_the_library_goes_on_as_one_scrolls(open_page: Open, arrive: Arrive, mesh: RunningMesh) -> None:
