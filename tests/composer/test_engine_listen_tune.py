@@ -217,6 +217,14 @@ def test_notes_at_rest_tell_three_quarters_from_six_eighths() -> None:
     assert deaf.compound
 
 
+def test_a_phrase_is_too_short_for_notes_at_rest_to_decide() -> None:
+    """The first fifteen notes of the Ode to Joy, of which every third is at rest, stay in 4/4 with the key known."""
+    tune = next(tune for tune in TUNING_TUNES if tune.name == "ode to joy")
+    take, _ = plan_take(tune, Setting(Manner(pitch_cents=1.0, timing_s=0.001, drift_cents=0.0)), number=26)
+    phrase = find_tempo(take.notes[:15], take.key)
+    assert (phrase.beats_per_bar, phrase.compound) == (4, False)
+
+
 def test_each_metre_has_its_strong_and_weak_places() -> None:
     """A bar's first place is the strongest, its middle the next where it has one, then the beats, then the rest."""
     accents = {metre.name: metre.accents(np.array([0, 12, 24, 36, 18, -12])).tolist() for metre in METRES}

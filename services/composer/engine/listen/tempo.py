@@ -33,7 +33,8 @@ _TIMING_SHARE = 0.035
 _FREEDOM = 5.0
 _WANDER_COST = 1.6
 _REPEATS_WEIGHT = 0.15
-_REST_WEIGHT = 0.4
+_REST_WEIGHT = 0.7
+_REST_NOTES = 30  # of so many, half of it counts
 _ON_BEAT, _INSIDE_BEAT, _OFF_BEAT = 1.2, 0.3, -0.8  # log-odds
 _EARLY_FRAMES = 4
 _NEAR_FRAMES = 6
@@ -63,10 +64,12 @@ def find_tempo(notes: Sequence[HeardNote], key: Key | None = None) -> HeardTempo
     pitches = np.array([note.pitch for note in notes])
     readings = [(metre, *_best_path(np.diff(onsets), metre)) for metre in METRES]
     rest = restfulness(pitches, key)
+    # Of a few notes, the likeness says little: any three in a row may happen to be at rest.
+    trust = _REST_WEIGHT / (1.0 + (_REST_NOTES / len(notes)) ** 2)
 
     def plausibility(reading: tuple[Metre, float, NDArray[np.int64]]) -> float:
         metre, likelihood, places = reading
-        form = _REPEATS_WEIGHT * repeats(places, pitches, metre) + _REST_WEIGHT * alike(rest, metre.accents(places))
+        form = _REPEATS_WEIGHT * repeats(places, pitches, metre) + trust * alike(rest, metre.accents(places))
         return likelihood + len(notes) * form
 
     metre, _, places = max(readings, key=plausibility)
