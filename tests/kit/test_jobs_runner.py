@@ -72,7 +72,8 @@ async def test_an_attempt_that_begins_before_the_last_one_is_put_away(
     first = asyncio.create_task(runner.run(job.job_id))
 
     async def back() -> bool:
-        return (await tiny.job(job.job_id)).state is State.QUEUED and (await tiny.job(job.job_id)).attempt == 1
+        now = await tiny.job(job.job_id)  # read once: between two readings it begins
+        return (now.state, now.attempt) == (State.QUEUED, 1)
 
     await until(back)
     clock.advance(10)
