@@ -12,6 +12,8 @@ import pytest
 
 from services.composer.engine.compose.song import compose
 from services.composer.engine.compose.timing import swung
+from services.composer.engine.listen import analyze
+from services.composer.engine.listen.analyze import listen_to
 from services.composer.engine.listen.f0 import FRAMES_PER_S, track_f0
 from services.composer.engine.listen.key import find_key, snap_notes
 from services.composer.engine.listen.metre import METRES, UNITS_PER_BEAT
@@ -261,6 +263,31 @@ def test_a_faint_repeat_is_heard_where_a_beat_is_expected() -> None:
     assert [1, 2, 1] in counts
     assert counts[0] == [1, 1, 1]
     assert counts[-1] == [2, 2, 2]
+
+
+def test_a_take_is_heard_again_once_its_beat_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eight repeated notes, one behind a faint gap is heard because a beat falls there, and not without the beat."""
+    onsets = (0.5 + 0.5 * np.arange(8)).tolist()
+    counts = []
+    for depth in np.arange(0.2, 0.9, 0.05):
+        samples = _repeated(onsets, {4: float(depth)})
+        with_beat = len(listen_to(samples).notes)
+        with monkeypatch.context() as patched:
+            patched.setattr(analyze, "onsets_expected", lambda _notes, _tempo, frames: np.zeros(frames))
+            counts.append((len(listen_to(samples).notes), with_beat))
+    assert (7, 8) in counts, counts
+    assert (8, 7) not in counts, counts
+
+
+def _repeated(onsets_s: list[float], depths: dict[int, float]) -> NDArray[np.float32]:
+    """Return one pitch sung at each onset in faint noise; the gap before a note is deep unless a depth is given."""
+    total_s = onsets_s[-1] + 1.0
+    time = np.arange(round(total_s * ANALYSIS_RATE)) / ANALYSIS_RATE
+    tone = np.sum([np.sin(2 * np.pi * 200.0 * h * time + h * h) / h for h in range(1, 12)], axis=0)
+    loud = np.clip(np.minimum(time - onsets_s[0], onsets_s[-1] + 0.45 - time) / 0.05, 0.0, 1.0)
+    for number, onset_s in enumerate(onsets_s[1:], 1):
+        loud *= 1.0 - depths.get(number, 0.97) * np.exp(-(((time - onset_s + 0.03) / 0.02) ** 2))
+    return add_noise(np.asarray(0.2 * tone * loud, dtype=np.float32), 25.0, 4)
 
 
 @pytest.mark.parametrize(

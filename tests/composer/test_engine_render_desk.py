@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy.signal import oaconvolve
 
 from services.composer.engine.judge.loudness import true_peak_dbtp
 from services.composer.engine.music import RENDER_RATE, Part
 from services.composer.engine.render.effects import (
+    _ROOM_STRETCH,
     BLOCK,
     apply_curve,
     bell,
@@ -151,6 +153,14 @@ def test_the_room_decays_and_differs_left_from_right() -> None:
     late = float(np.mean(left[60_000:64_000] ** 2))
     assert 10.0 * np.log10(early / max(late, 1e-20)) >= 50.0
     assert abs(float(np.corrcoef(left, right)[0, 1])) < 0.3
+
+
+def test_the_room_has_no_seams() -> None:
+    """A song longer than the room's stretches sounds as if the room had answered it whole, also across their ends."""
+    song = np.random.default_rng(7).standard_normal(2 * _ROOM_STRETCH + 12_345).astype(np.float32)
+    impulse = room_impulse(1.7)
+    whole = oaconvolve(song.astype(np.float64), impulse[:, 0].astype(np.float64))[: len(song)]
+    assert np.abs(reverberate(song, impulse, 0) - whole).max() < 1e-4 * np.abs(whole).max()
 
 
 def test_events_release_every_key_and_never_overlap_a_key_with_itself() -> None:
