@@ -22,8 +22,8 @@ help: ## show these lines
 demo: .venv/runtime.stamp ## hum in, song out: run everything once and write out/demo
 	@$(BIN)/cadenza demo --out "$(OUT)" $(if $(HUM),--hum "$(HUM)")
 
-up: .venv/runtime.stamp ## keep the whole mesh running on this machine
-	@exec $(BIN)/cadenza up
+up: $(if $(SANDBOX),.venv/dev.stamp,.venv/runtime.stamp) ## keep the whole mesh running on this machine (SANDBOX=1: with stand-ins for all vendors)
+	@exec env SANDBOX="$(SANDBOX)" $(BIN)/cadenza up
 
 test: .venv/dev.stamp ## every test (ARGS="tests/wallet -x" for some)
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)

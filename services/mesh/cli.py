@@ -50,6 +50,19 @@ def up() -> None:
 
 
 @main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Instead of SANDBOX_PORT.")
+def sandbox(port: int | None) -> None:
+    """Run stand-ins for all vendors on this machine, so that every path can be tried without a key."""
+    from services.mesh.home import Home
+    from services.mesh.sandbox import stay
+
+    home = Home()
+    if port is not None:
+        home.environ["SANDBOX_PORT"] = str(port)
+    stay(home)
+
+
+@main.command()
 @click.option("--hum", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own recording.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out/demo"), help="Where to write."

@@ -16,3 +16,5 @@ class Config(ProcessConfig):
     mesh_port: int = setting("MESH_PORT", 0, doc="mTLS port for the workers; the runtime chooses and remembers it")
     workers: int = setting("WORKERS", 2, doc="worker processes; each makes one song at a time")
     mesh_processes: int = setting("MESH_PROCESSES", 1, doc="processes that share the ports of gateway and mesh")
+    sandbox: bool = setting("SANDBOX", False, doc="start stand-ins for all vendors too, and use them")  # noqa: FBT003
+    sandbox_port: int = setting("SANDBOX_PORT", 8090, doc="HTTP port of the stand-ins; 0 takes any free one")

@@ -22,6 +22,11 @@ SERVICES = ("auth", "wallet", "composer", "media", "share")
 
 DEFAULT_GATEWAY_PORT = Config.gateway_port
 DEFAULT_EDGE_PORT = Config.edge_port
+PUBLIC_PORTS = {
+    "GATEWAY_PORT": DEFAULT_GATEWAY_PORT,
+    "EDGE_PORT": DEFAULT_EDGE_PORT,
+    "SANDBOX_PORT": Config.sandbox_port,
+}
 DEFAULT_WORKERS = Config.workers
 FIRST_FREE_PORT = 1024
 LAST_PORT = 65535
@@ -153,8 +158,8 @@ class Home:
     def _choose_ports(self) -> Ports:
         remembered = self.remembered_ports()
         chosen = Ports(
-            gateway=self._public_port("GATEWAY_PORT", DEFAULT_GATEWAY_PORT),
-            edge=self._public_port("EDGE_PORT", DEFAULT_EDGE_PORT),
+            gateway=self.public_port("GATEWAY_PORT"),
+            edge=self.public_port("EDGE_PORT"),
             mesh=free_port(remembered.get("mesh")),
             postgres=free_port(remembered.get("postgres")),
             valkey=free_port(remembered.get("valkey")),
@@ -178,9 +183,9 @@ class Home:
             return {}
         return {k: v for k, v in found.items() if isinstance(v, int) and FIRST_FREE_PORT <= v <= LAST_PORT}
 
-    def _public_port(self, name: str, default: int) -> int:
+    def public_port(self, name: str) -> int:
         """Return the port a person asked for, or with 0 any free one; a taken port is refused, not replaced."""
-        wanted = self.number(name, default, least=0, most=LAST_PORT)
+        wanted = self.number(name, PUBLIC_PORTS[name], least=0, most=LAST_PORT)
         if wanted == 0:
             return free_port()
         if free_port(wanted) != wanted:

@@ -56,6 +56,7 @@ def _show(mesh: RunningMesh, seconds: float) -> None:
         ("API", f"{url}/api/v1"),
         ("API docs", f"{url}/api/docs"),
         ("gRPC", f"{edge} (plaintext, reflection)"),
+        *([("Sandbox", f"{mesh.sandbox_url}/ (mails, SMS, ways to fail)")] if mesh.sandbox_url else []),
         ("Workers", str(home.workers)),
         ("Data", str(home.root)),
         ("Logs", str(home.logs)),

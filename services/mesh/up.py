@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 from services.kit.ending import end
+from services.mesh import sandbox
 from services.mesh.errors import CannotStart
 from services.mesh.home import LAST_PORT, Home
 from services.mesh.postgres import Postgres
@@ -51,6 +52,7 @@ class RunningMesh:
             self.valkey = Valkey(home.root / "valkey", port=home.ports.valkey)
             redis_url = self.valkey.url
         self.environment = home.environment(database_url, redis_url)
+        self.sandbox_url = f"http://127.0.0.1:{sandbox.port_of(home)}" if sandbox.wanted(home) else ""
         self._began = time.monotonic()
         self._starting: asyncio.Future[Any] | None = None
         self._chores: list[asyncio.Task[None]] = []
@@ -79,6 +81,10 @@ class RunningMesh:
     async def start(self) -> None:
         """Return when the gateway is healthy and the workers are started; raises ``CannotStart`` with advice."""
         self.supervisor.end_leftovers()
+        if self.sandbox_url:
+            await self.supervisor.start(self._sandbox_spec())
+            self.environment |= await sandbox.settings(self.sandbox_url, self.home.environ)
+            self._done("sandbox")
         first = self.supervisor.start_soon(self._mesh_spec(0))
         await self._start_servers()
         self._done("servers")
@@ -125,6 +131,17 @@ class RunningMesh:
         """Return one worker; it is ready when it runs, since jobs wait for it and not the other way round."""
         environment = self._environment_of(self.home.mesh_processes - 1 + number)
         return ChildSpec(name=f"worker-{number}", command=command("worker"), environment=environment)
+
+    def _sandbox_spec(self) -> ChildSpec:
+        """Return the stand-ins, which keep their port, so that they are found again after a crash."""
+        return ChildSpec(
+            name="sandbox",
+            command=sandbox.command(int(self.sandbox_url.rpartition(":")[2])),
+            environment=self.environment,
+            ready=lambda: sandbox.answers(self.sandbox_url),
+            ready_s=sandbox.READY_S,
+            stops_last=True,
+        )
 
     def _environment_of(self, number: int) -> dict[str, str]:
         """Return the environment of the child ``number``; each has a metrics page on a port of its own."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import grpc
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
 from sqlalchemy import text
 
@@ -31,7 +29,8 @@ from services.kit.rpc.local import LocalMesh
 from services.kit.sealing import Sealer
 from tests.auth.conftest import ENCRYPTION_KEY
 from tests.conftest import SettableClock
-from tests.fakes.wechat import Wechat, error
+from tests.fakes.stand_in import Fault, served
+from tests.fakes.wechat import Wechat
 
 APP_ID, SECRET = "wx0123456789abcdef", "s" * 32
 
@@ -47,9 +46,8 @@ class Outside:
 @pytest.fixture
 async def outside(clock: SettableClock) -> AsyncIterator[Outside]:
     """Yield a running stand-in."""
-    wechat = Wechat(APP_ID, SECRET, clock)
-    async with TestServer(wechat.application()) as server:
-        yield Outside(wechat, str(server.make_url("")))
+    async with served(Wechat(APP_ID, SECRET, clock=clock)) as wechat:
+        yield Outside(wechat, wechat.url)
 
 
 @asynccontextmanager
@@ -77,7 +75,7 @@ async def test_a_code_gives_its_account_with_one_exchange(outside: Outside) -> N
     assert (account.open_id, account.union_id) == ("open-1", "union-1")
     assert account.session_key == outside.wechat.session_keys[-1]
     assert account.session_key not in repr(account)
-    assert outside.wechat.calls[code] == 1
+    assert outside.wechat.exchanges(code) == 1
 
 
 async def test_used_unknown_and_expired_codes_are_refused(outside: Outside, clock: SettableClock) -> None:
@@ -89,7 +87,7 @@ async def test_used_unknown_and_expired_codes_are_refused(outside: Outside, cloc
         assert await _cause(door, "made-up-code") == "refused"
         clock.advance(360)
         assert await _cause(door, old) == "refused"
-    assert outside.wechat.calls[old] == 1
+    assert outside.wechat.exchanges(old) == 1
 
 
 async def test_a_wrong_mini_program_is_a_matter_of_configuration(outside: Outside) -> None:
@@ -106,12 +104,12 @@ async def test_a_wrong_mini_program_is_a_matter_of_configuration(outside: Outsid
 async def test_a_busy_wechat_is_asked_twice_and_no_more(outside: Outside) -> None:
     """One "system busy" is overcome; two in a row are given back as unreachable."""
     first, second = outside.wechat.new_code("open-1"), outside.wechat.new_code("open-2")
-    outside.wechat.faults = [error(-1, "system error")]
+    outside.wechat.fail("busy")
     async with _door(outside.url) as door:
         assert (await door.exchange(first)).open_id == "open-1"
-        outside.wechat.faults = [error(-1, "system error"), error(-1, "system error")]
+        outside.wechat.fail("busy", times=2)
         assert await _cause(door, second) == "unreachable"
-    assert (outside.wechat.calls[first], outside.wechat.calls[second]) == (2, 2)
+    assert (outside.wechat.exchanges(first), outside.wechat.exchanges(second)) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +133,10 @@ async def test_a_busy_wechat_is_asked_twice_and_no_more(outside: Outside) -> Non
 async def test_strange_answers_are_provider_errors(outside: Outside, fault: dict[str, str | int], cause: str) -> None:
     """Whatever WeChat answers instead of an account is one reason with its cause, after one call."""
     code = outside.wechat.new_code("open-1")
-    outside.wechat.faults = [web.Response(**fault)]  # type: ignore[arg-type]
+    outside.wechat.fail(Fault(status=int(fault.get("status", 200)), body=fault["text"]))
     async with _door(outside.url) as door:
         assert await _cause(door, code) == cause
-    assert outside.wechat.calls[code] == 1
+    assert outside.wechat.exchanges(code) == 1
 
 
 async def test_a_wechat_that_is_away_is_a_provider_error(outside: Outside) -> None:
@@ -150,7 +148,7 @@ async def test_a_wechat_that_is_away_is_a_provider_error(outside: Outside) -> No
 async def test_an_openid_without_errcode_or_with_zero_is_a_success(outside: Outside) -> None:
     """WeChat may send errcode 0 with a success."""
     code = outside.wechat.new_code("ignored")
-    outside.wechat.faults = [web.Response(text='{"errcode": 0, "openid": "open-9", "session_key": "k"}')]
+    outside.wechat.fail(Fault(status=200, body='{"errcode": 0, "openid": "open-9", "session_key": "k"}'))
     async with _door(outside.url) as door:
         account = await door.exchange(code)
     assert (account.open_id, account.union_id) == ("open-9", "")

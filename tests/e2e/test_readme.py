@@ -11,10 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from services.mesh.home import Home
 from services.mesh.up import RunningMesh
 from tests.e2e.conftest import FREE
+from tests.fakes.sandbox import Sandbox
+from tests.fakes.wechat import Wechat
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +66,16 @@ def test_the_lyrics_commands() -> None:
     assert len(re.findall(r"^\(.*; seed \d+\)$", out, re.MULTILINE)) == 44
 
 
+async def test_the_sandbox_commands() -> None:
+    """The curl lines set a fault, make a login code, read the log and take the fault back."""
+    async with TestServer(Sandbox([Wechat()], url="http://127.0.0.1").application(), host="127.0.0.1") as server:
+        out = await asyncio.to_thread(_shell, BLOCKS["sandbox"], SANDBOX=str(server.make_url("")).rstrip("/"))
+
+    assert '{"waiting": [200]}' in out
+    assert '{"code": "0' in out
+    assert '"seen": []' in out
+
+
 def test_every_make_target_exists() -> None:
     """Every `make` that README names is a target that `make help` explains."""
     out = _shell("make help")
@@ -76,7 +89,7 @@ def test_the_named_subcommands_exist() -> None:
     """`cadenza --help` lists every subcommand that README and the issue promise."""
     out = _shell(f"{sys.executable} -m services.mesh --help")
 
-    for name in ("up", "demo", "doctor", "migrate", "worker", "serve", "gateway"):
+    for name in ("up", "demo", "doctor", "migrate", "worker", "serve", "gateway", "sandbox"):
         assert re.search(rf"^\s+{name}\s", out, re.MULTILINE), name
 
 

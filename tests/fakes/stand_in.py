@@ -20,14 +20,18 @@ from services.kit.clock import Clock, now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
 
     from aiohttp.typedefs import Handler
 
 Vendor = TypeVar("Vendor", bound="StandIn")
 
 MOST_SEEN = 2_000
+MOST_LETTERS = 200
 LARGEST_BODY = 32 * 1024 * 1024
 LONGEST_DELAY_S = 600.0
+OUR_SIDE = "/_sandbox/"
+"""Paths of a stand-in that its vendor does not have: they are for who plays with it, never fail and are not noted."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,17 @@ class Seen:
     body: str
     status: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a vendor would have brought to a person: a mail, an SMS, a line of a robot, a login code."""
+
+    at: datetime
+    kind: str
+    to: str
+    subject: str
+    text: str
 
 
 @dataclass
@@ -73,12 +88,27 @@ class StandIn:
         self.clock = clock
         self.seen: deque[Seen] = deque(maxlen=MOST_SEEN)
         self.calls: Counter[str] = Counter()
+        self.letters: deque[Letter] = deque(maxlen=MOST_LETTERS)
         self.faults: list[Fault] = []
         self.url = ""
 
     def routes(self) -> list[web.RouteDef]:
         """Return the vendor's routes."""
         raise NotImplementedError
+
+    def settings(self) -> dict[str, str]:
+        """Return the settings that point the mesh at this stand-in, where it listens now (`url`)."""
+        return {}
+
+    async def open(self) -> None:
+        """Start what listens besides the HTTP port, if anything."""
+
+    async def close(self) -> None:
+        """End what `open` started and what still runs in the background."""
+
+    def bring(self, kind: str, to: str, subject: str, text: str) -> None:
+        """Keep what a person would have got, newest last."""
+        self.letters.append(Letter(self.clock(), kind, to, subject, text))
 
     def fail(self, *faults: str | Fault, times: int = 1, on: str = "") -> None:
         """Let the next requests go wrong, the first fault first; a word is looked up in `FAULTS`."""
@@ -98,7 +128,15 @@ class StandIn:
         """Return the server: the vendor's routes behind the log and the faults."""
         application = web.Application(middlewares=[self._around], client_max_size=LARGEST_BODY)
         application.add_routes(self.routes())
+        application.cleanup_ctx.append(self._alive)
         return application
+
+    async def _alive(self, _: web.Application) -> AsyncIterator[None]:
+        await self.open()
+        try:
+            yield
+        finally:
+            await self.close()
 
     def _count(self, fault: Fault) -> None:
         fault.times -= 1
@@ -107,6 +145,8 @@ class StandIn:
 
     @web.middleware
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if OUR_SIDE in request.path:
+            return await handler(request)
         began = time.perf_counter()
         data = await request.read()
         resource = request.match_info.route.resource

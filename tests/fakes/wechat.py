@@ -7,16 +7,28 @@ a code is bound to one mini-program, lives five minutes and can be used once.
 import base64
 import hmac
 import secrets
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from services.kit.clock import Clock, now
+from tests.fakes.stand_in import Fault, StandIn
 
+APP_ID = "wxsandbox00000001"
+APP_SECRET = "sandbox-secret-worth-nothing-000"
 _CODE_LIFE_S = 300
 _MOST_CODES = 10_000
+
+
+def refusal(errcode: int, errmsg: str) -> dict[str, object]:
+    """Return an error the way WeChat words it: a number, and words with a request id behind them."""
+    return {"errcode": errcode, "errmsg": f"{errmsg}, rid: {secrets.token_hex(8)}"}
+
+
+def error(errcode: int, errmsg: str) -> web.Response:
+    """Return an error the way WeChat answers it: with HTTP 200."""
+    return web.json_response(refusal(errcode, errmsg))
 
 
 @dataclass
@@ -29,17 +41,37 @@ class _Code:
     used: bool = False
 
 
-@dataclass
-class Wechat:
-    """One WeChat with one mini-program; `faults` are answered before anything else, the first one first."""
+class Wechat(StandIn):
+    """One WeChat with one mini-program."""
 
-    app_id: str
-    app_secret: str
-    clock: Clock = now
-    faults: list[web.Response] = field(default_factory=list)
-    calls: Counter[str] = field(default_factory=Counter)
-    session_keys: list[str] = field(default_factory=list)
-    _codes: dict[str, _Code] = field(default_factory=dict)
+    name = "wechat"
+    FAULTS = {  # noqa: RUF012  # read only
+        "busy": Fault(status=200, body=refusal(-1, "system error")),
+        "down": Fault(status=502, body="<html>Bad Gateway</html>"),
+        "slow": Fault(delay_s=20.0),
+        "cut": Fault(cut=True),
+        "too_often": Fault(status=200, body=refusal(45011, "api minute-quota reach limit")),
+        "quota": Fault(status=200, body=refusal(45009, "reach max api daily quota limit")),
+        "blocked": Fault(status=200, body=refusal(40226, "code blocked"), on="jscode2session"),
+    }
+
+    def __init__(self, app_id: str = APP_ID, app_secret: str = APP_SECRET, *, clock: Clock = now) -> None:
+        super().__init__(clock=clock)
+        self.app_id = app_id
+        self.app_secret = app_secret
+        self.session_keys: list[str] = []
+        self._codes: dict[str, _Code] = {}
+
+    def settings(self) -> dict[str, str]:
+        """Return what switches WeChat login on."""
+        return {"WECHAT_BASE_URL": self.url, "WECHAT_APP_ID": self.app_id, "WECHAT_APP_SECRET": self.app_secret}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the server's routes; `POST /_sandbox/codes` stands for the phone."""
+        return [
+            web.get("/sns/jscode2session", self._code_to_session),
+            web.post("/_sandbox/codes", self._issue),
+        ]
 
     def new_code(self, open_id: str, union_id: str = "") -> str:
         """Return what `wx.login()` would give the account of this open id."""
@@ -49,12 +81,9 @@ class Wechat:
         self._codes[code] = _Code(open_id, union_id, self.clock().timestamp())
         return code
 
-    def application(self) -> web.Application:
-        """Return the server's routes; `POST /_sandbox/codes` stands for the phone."""
-        application = web.Application()
-        application.router.add_get("/sns/jscode2session", self._code_to_session)
-        application.router.add_post("/_sandbox/codes", self._issue)
-        return application
+    def exchanges(self, code: str) -> int:
+        """Return how often we were asked whose this code is."""
+        return sum(each.query.get("js_code") == code for each in self.seen)
 
     async def _issue(self, request: web.Request) -> web.Response:
         """Answer with a new code for the account named in the body."""
@@ -64,12 +93,9 @@ class Wechat:
     async def _code_to_session(self, request: web.Request) -> web.Response:
         """Answer as code2Session does."""
         query = request.query
-        self.calls[query.get("js_code", "")] += 1
-        if self.faults:
-            return self.faults.pop(0)
-        refusal = self._refusal(query)
-        if refusal is not None:
-            return refusal
+        refused = self._refusal(query)
+        if refused is not None:
+            return refused
         code = self._codes[query["js_code"]]
         code.used = True
         session_key = base64.b64encode(secrets.token_bytes(16)).decode()
@@ -91,8 +117,3 @@ class Wechat:
 
     def _age_s(self, code: _Code) -> float:
         return self.clock().timestamp() - code.issued_s
-
-
-def error(errcode: int, errmsg: str) -> web.Response:
-    """Return an error the way WeChat does: HTTP 200, a number, and words with a request id behind them."""
-    return web.json_response({"errcode": errcode, "errmsg": f"{errmsg}, rid: {secrets.token_hex(8)}"})

@@ -1,0 +1,37 @@
+"""All stand-ins behind one port of this machine: `python -m tests.fakes --port 8090`, which `cadenza sandbox` runs.
+
+Each vendor answers under `/<name>/`; its page is at `/`. The keys are the sandbox's own and worthless.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+from aiohttp import web
+
+from services.mesh.orphan import end_with_parent
+from tests.fakes.sandbox import Sandbox
+from tests.fakes.wechat import Wechat
+
+if TYPE_CHECKING:
+    from tests.fakes.stand_in import StandIn
+
+VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat,)
+LOOPBACK = "127.0.0.1"
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8090, show_default=True)
+def main(port: int) -> None:
+    """Serve the stand-ins until Ctrl-C."""
+    end_with_parent()
+    sandbox = Sandbox([vendor() for vendor in VENDORS], url=f"http://{LOOPBACK}:{port}")
+    click.echo(f"The sandbox is at {sandbox.url}/ with {', '.join(sandbox.vendors)}. Ctrl-C stops it.")
+    sys.stdout.flush()
+    web.run_app(sandbox.application(), host=LOOPBACK, port=port, print=None, shutdown_timeout=1.0)
+
+
+if __name__ == "__main__":
+    main()
