@@ -60,7 +60,9 @@ class Open(Protocol):
 class Recorder(Protocol):
     """Keeps spans and sends them somewhere."""
 
-    def begin(self, name: str, kind: Kind, place: Place | None, span_id: str, attributes: Mapping[str, Value]) -> Open:
+    def begin(
+        self, name: str, *, kind: Kind, place: Place | None, span_id: str, attributes: Mapping[str, Value]
+    ) -> Open:
         """Begin a span inside `place`, with the given id unless that is empty."""
         ...
 
@@ -125,7 +127,13 @@ class Span:
     __slots__ = ("_attributes", "_kind", "_name", "_open", "_place", "_span_id", "_token")
 
     def __init__(
-        self, name: str, kind: Kind, place: Place | None, span_id: str, attributes: Mapping[str, Value | None]
+        self,
+        name: str,
+        *,
+        kind: Kind,
+        attributes: Mapping[str, Value | None],
+        place: Place | None = None,
+        span_id: str = "",
     ) -> None:
         self._name = name
         self._kind = kind
@@ -140,7 +148,8 @@ class Span:
             return self
         place = self._place or _place.get()
         given = {name: _fit(value) for name, value in self._attributes.items() if value is not None}
-        opened = _recorder.begin(self._name, self._kind, place, self._span_id, _about(place) | given)
+        about = _about(place) | given
+        opened = _recorder.begin(self._name, kind=self._kind, place=place, span_id=self._span_id, attributes=about)
         inside = replace(place, trace_id=opened.trace_id, span_id=opened.span_id) if place else None
         self._token = _place.set(inside or Place(opened.trace_id, opened.span_id))
         self._open = opened
@@ -175,7 +184,7 @@ def span(
     attributes: Mapping[str, Value | None] | None = None,
 ) -> Span:
     """Return a span around the block that follows, inside the present place or the given one."""
-    return Span(name, kind, place, span_id, attributes or {})
+    return Span(name, kind=kind, place=place, span_id=span_id, attributes=attributes or {})
 
 
 class Generation(Span):
@@ -230,10 +239,8 @@ def generation(
     """
     return Generation(
         f"{operation} {model}",
-        "client",
-        None,
-        "",
-        {
+        kind="client",
+        attributes={
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": provider,
             # The older name of the same, which receivers of last year's conventions look for.

@@ -38,7 +38,9 @@ class _Memory:
 
     spans: list[_Kept] = field(default_factory=list)
 
-    def begin(self, name: str, kind: Kind, place: Place | None, span_id: str, attributes: Mapping[str, Value]) -> _Kept:
+    def begin(
+        self, name: str, *, kind: Kind, place: Place | None, span_id: str, attributes: Mapping[str, Value]
+    ) -> _Kept:
         trace_id = place.trace_id if place else "f" * 32
         own = span_id or f"{len(self.spans) + 1:016x}"
         self.spans.append(_Kept(name, kind, trace_id, own, place.span_id if place else "", dict(attributes)))
