@@ -7,12 +7,14 @@ them behind one port, each under its name, and lets faults be set and the log be
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter, deque
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -77,6 +79,39 @@ class Fault:
     times: int = 1
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a client got; status 0 is a connection that broke."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as a JSON object, an empty one when it is none."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+class Ask:
+    """A client of a stand-in, as plain as can be: `await ask("POST", "/path", json=...)`."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    async def __call__(self, method: str, path: str, **options: Any) -> Reply:
+        """Return the whole answer; `options` are aiohttp's."""
+        try:
+            async with self._http.request(method, self._url + path, **options) as answer:
+                return Reply(answer.status, dict(answer.headers), await answer.read())
+        except aiohttp.ClientError:
+            return Reply(0)
+
+
 class StandIn:
     """One vendor: subclasses name themselves, give their routes and list their vendor's ways to fail."""
 
@@ -99,6 +134,17 @@ class StandIn:
     def settings(self) -> dict[str, str]:
         """Return the settings that point the mesh at this stand-in, where it listens now (`url`)."""
         return {}
+
+    async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
+        """Do what a client of this vendor ordinarily does, with a wrong key if told so, and return the answers.
+
+        The conformance test walks over every stand-in with it: between them the calls must come by every fault.
+        """
+        raise NotImplementedError
+
+    def refused(self, reply: Reply) -> bool:
+        """Return whether this is how the vendor refuses a wrong key."""
+        raise NotImplementedError
 
     async def open(self) -> None:
         """Start what listens besides the HTTP port, if anything."""
