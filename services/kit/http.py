@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -146,6 +146,36 @@ class HttpClient:
         except TimeoutError as error:
             raise Expired(f"{self._name} did not answer in time", dependency=self._name) from error
 
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: object,
+        headers: Mapping[str, str] | None = None,
+        most_bytes: int,
+        silence_s: float,
+        timeout_s: float = 300.0,
+    ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
+        """Send the values once and yield the head (with an empty body) and the chunks of an answer that grows.
+
+        Raises Expired when nothing comes for `silence_s` seconds or the whole takes longer than `timeout_s`,
+        BodyTooLarge once more than `most_bytes` have come, Unavailable and AddressRefused as `request` does.
+        """
+        target = checked_url(url, private_allowed=self._private_allowed)
+        sent = {**self._headers, "content-type": "application/json", **(headers or {})}
+        data = orjson.dumps(json)
+        try:
+            async with asyncio.timeout(timeout_s), AsyncExitStack() as stack:
+                async with asyncio.timeout(silence_s):
+                    response = await stack.enter_async_context(self._attempt(method, target, data=data, headers=sent))
+                head = Answer(response.status, dict(response.headers), b"")
+                yield head, _lively(_limited(response, most_bytes), silence_s)
+        except TimeoutError as error:
+            self._breaker(target).fail()
+            raise Expired(f"{self._name} did not answer in time", dependency=self._name) from error
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
@@ -256,6 +286,17 @@ async def _limited(response: aiohttp.ClientResponse, most_bytes: int) -> AsyncIt
         size += len(chunk)
         if size > most_bytes:
             raise BodyTooLarge("the answer is too large", limit_bytes=most_bytes)
+        yield chunk
+
+
+async def _lively(chunks: AsyncIterator[bytes], silence_s: float) -> AsyncIterator[bytes]:
+    """Yield the chunks; raises TimeoutError when the next one is too long in coming."""
+    while True:
+        try:
+            async with asyncio.timeout(silence_s):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
         yield chunk
 
 
