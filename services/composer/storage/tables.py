@@ -149,6 +149,10 @@ lyrics = Table(
     Column("request_id", Text, nullable=False, server_default=text("''")),
     Column("request_hash", Text, nullable=False, server_default=text("''")),
     Column("platform", Text, nullable=False, server_default=text("''")),
+    Column("input_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("output_tokens", BigInteger, nullable=False, server_default=text("0")),
+    # Millionths of a US dollar.
+    Column("cost_micros", BigInteger, nullable=False, server_default=text("0")),
     *created_columns(),
     time_column("delete_time", nullable=True),
     CheckConstraint(f"state IN ({_LYRICS_STATES})", name="state"),
@@ -174,6 +178,7 @@ lyrics_versions = Table(
     Column("sections", JSONB, nullable=False),
     Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
+    Column("prompt", Text, nullable=False, server_default=text("''")),
     UniqueConstraint("lyrics_id", "label"),
     CheckConstraint("label IN ('A', 'B')", name="label"),
     CheckConstraint("language IN ('zh', 'en')", name="language"),
