@@ -12,13 +12,15 @@ import click
 from aiohttp import web
 
 from services.mesh.orphan import end_with_parent
+from tests.fakes.gemini import Gemini
+from tests.fakes.openai_chat import OpenAiChat
 from tests.fakes.sandbox import Sandbox
 from tests.fakes.wechat import Wechat
 
 if TYPE_CHECKING:
     from tests.fakes.stand_in import StandIn
 
-VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat,)
+VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat)
 LOOPBACK = "127.0.0.1"
 
 
