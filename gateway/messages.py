@@ -183,6 +183,10 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
         "暂时写不出歌词，积分已退回，请稍后重试。",
         "The words could not be written just now; your credits are back. Try again later.",
     ),
+    "LYRICS_REFUSED": Sentence(
+        "这个主题不能写成歌词，积分已退回，请换一个主题。",
+        "No words can be written about this; your credits are back. Choose another theme.",
+    ),
     "EVENTS_GONE": Sentence(
         "较早的进度记录已清理，请从头重新读取。",
         "Older lines of the log are gone. Read it from the start again.",

@@ -46,6 +46,7 @@ export const cancelJob = call("POST", "/api/v1/jobs/{job_id}/cancel", true);
 // cadenza.composer.v1.LyricsService
 export const generateLyrics = call("POST", "/api/v1/ai/lyrics", true);
 export const getLyrics = call("GET", "/api/v1/lyrics/{lyrics_id}");
+export const watchLyrics = call("GET", "/api/v1/lyrics/{lyrics_id}/events");
 export const listLyrics = call("GET", "/api/v1/lyrics");
 export const deleteLyrics = call("DELETE", "/api/v1/lyrics/{lyrics_id}");
 // cadenza.composer.v1.TrackService

@@ -19,8 +19,8 @@ from services.composer.config import Config
 from services.composer.domain.lyrics import LYRICS
 from services.composer.jobs.lyrics import LyricsJob
 from services.composer.jobs.webhook import Deliverer
+from services.composer.providers.lyrics_choice import lyrics_writers
 from services.composer.providers.offline import OfflineProvider
-from services.composer.providers.offline_writer import OfflineWriter
 from services.composer.providers.remote import RemoteEngine
 from services.composer.providers.webhook_receiver import HttpReceivers
 from services.composer.rpc.bill import BillRpc
@@ -44,6 +44,7 @@ from services.composer.usecases.take import Hearings
 from services.composer.usecases.track import Limits, Tracks, policies
 from services.composer.usecases.webhook import Webhooks
 from services.composer.usecases.webhook_delivery import Deliveries, announcing
+from services.composer.usecases.writers import Writers
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
@@ -82,7 +83,8 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     engine = RemoteEngine(config.engine_url, config.engine_key) if config.engine_url else offline
     hearings = Hearings(media=media, ear=engine, redis=redis)
     exports = Exports(db=db, queue=queue, media=media, clock=now)
-    writing = LyricsJob(sheet=LyricsSheet(db), provider=OfflineWriter())
+    writers = Writers.configured(config, *lyrics_writers(config))
+    writing = LyricsJob(sheet=LyricsSheet(db), provider=writers)
     runner = Runner(queue, db, {LYRICS: writing}, dispatcher=charge.dispatcher)
     songwriter = Songwriter(db=db, queue=queue, charge=charge, limits=limits, clock=now, start=runner.run)
     sweeper = Sweeper(queue, db, on_pending=charge.resume, log_kept=timedelta(days=config.job_log_days))
@@ -112,6 +114,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
         await hearings.stop()
         await engine.close()
         await runner.stop()
+        await writers.close()
         queue.close()
         await redis.aclose()
         await db.close()

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.composer.providers.openai_dialect import DIALECTS
 from services.kit.config import ConfigError, ProcessConfig, setting
 from services.kit.sealing import Sealer
+
+_WRITERS = ("gemini", "openai", "offline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,44 @@ class Config(ProcessConfig):
         "ENGINE_URL", "", doc="engine server that listens and makes the music instead of this machine's own engine"
     )
     engine_key: str = setting("ENGINE_KEY", "", doc="key that the engine server wants to see", secret=True)
+    lyrics_providers: tuple[str, ...] = setting(
+        "LYRICS_PROVIDERS",
+        (),
+        doc="who writes words, in order: gemini, openai, offline; unset takes every model with a key, and then offline",
+    )
+    lyrics_stream: bool = setting(
+        "LYRICS_STREAM", default=True, doc="let models send words as they write them; some servers cannot"
+    )
+    lyrics_pause_s: float = setting(
+        "LYRICS_PAUSE_S", 1.0, doc="pause before models are asked a second time; it doubles before the third"
+    )
+    lyrics_silence_s: float = setting("LYRICS_SILENCE_S", 20.0, doc="how long a model may be silent before it is left")
+    lyrics_budget_s: float = setting("LYRICS_BUDGET_S", 45.0, doc="longest time that all models together may take")
+    lyrics_after_refusal: bool = setting(
+        "LYRICS_AFTER_REFUSAL",
+        default=False,
+        doc="ask the next writer when a model will not write about something; by default nobody else is asked",
+    )
+    gemini_api_key: str = setting("GEMINI_API_KEY", "", doc="key of Gemini; it then writes words first", secret=True)
+    gemini_base_url: str = setting(
+        "GEMINI_BASE_URL", "https://generativelanguage.googleapis.com/v1beta", doc="where Gemini is, with its version"
+    )
+    gemini_model: str = setting("GEMINI_MODEL", "gemini-3.8-flash", doc="model of Gemini that writes words")
+    gemini_thinking: str = setting(
+        "GEMINI_THINKING", "", doc="thinkingLevel of the model, low for example; unset is its own"
+    )
+    gemini_usd_in: float = setting("GEMINI_USD_IN", 0.0, doc="US dollars for a million tokens that Gemini reads")
+    gemini_usd_out: float = setting("GEMINI_USD_OUT", 0.0, doc="US dollars for a million tokens that Gemini writes")
+    openai_api_key: str = setting("OPENAI_API_KEY", "", doc="key of a server of OpenAI's chat completions", secret=True)
+    openai_base_url: str = setting(
+        "OPENAI_BASE_URL", "", doc="where that server is, with its version; unset is OpenAI itself, if there is a key"
+    )
+    openai_model: str = setting("OPENAI_MODEL", "gpt-5-mini", doc="model of that server that writes words")
+    openai_dialect: str = setting(
+        "OPENAI_DIALECT", "openai", doc="what that server is: openai, vllm, ollama, deepseek, qwen, moonshot or minimax"
+    )
+    openai_usd_in: float = setting("OPENAI_USD_IN", 0.0, doc="US dollars for a million tokens that it reads")
+    openai_usd_out: float = setting("OPENAI_USD_OUT", 0.0, doc="US dollars for a million tokens that it writes")
     active_jobs_per_user: int = setting(
         "ACTIVE_JOBS_PER_USER", 3, doc="songs one person may have in the making at the same time"
     )
@@ -56,6 +97,25 @@ class Config(ProcessConfig):
         """Refuse keys that cannot work."""
         super().__post_init__()
         self.sealer()
+        problems = [
+            f"LYRICS_PROVIDERS names {name!r}: it must be one of {', '.join(_WRITERS)}, and a model needs its key"
+            for name in self.lyrics_providers
+            if name not in self._ready_writers()
+        ]
+        if self.openai_dialect not in DIALECTS:
+            problems.append(f"OPENAI_DIALECT must be one of {', '.join(DIALECTS)}")
+        if problems:
+            raise ConfigError(problems)
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """Return who writes words, in order."""
+        return self.lyrics_providers or self._ready_writers()
+
+    def _ready_writers(self) -> tuple[str, ...]:
+        """Return who could write words: the offline writer always, a model when there is what it takes to reach it."""
+        ready = {"gemini": self.gemini_api_key, "openai": self.openai_api_key or self.openai_base_url, "offline": "yes"}
+        return tuple(name for name in _WRITERS if ready[name])
 
     def sealer(self) -> Sealer | None:
         """Return what seals the secrets of webhooks, or None without a key; raises ConfigError for a bad one."""

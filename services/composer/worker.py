@@ -12,8 +12,8 @@ from services.composer.domain.lyrics import LYRICS
 from services.composer.jobs.export import ExportJob
 from services.composer.jobs.lyrics import LyricsJob
 from services.composer.jobs.music import MusicJob
+from services.composer.providers.lyrics_choice import lyrics_writers
 from services.composer.providers.offline import OfflineProvider
-from services.composer.providers.offline_writer import OfflineWriter
 from services.composer.providers.remote import RemoteEngine
 from services.composer.storage.tables import jobs as job_tables
 from services.composer.usecases.charge import Charge
@@ -23,6 +23,7 @@ from services.composer.usecases.lyrics import LyricsSheet
 from services.composer.usecases.making import Making
 from services.composer.usecases.track import MUSIC, policies
 from services.composer.usecases.webhook_delivery import announcing
+from services.composer.usecases.writers import Writers
 from services.kit import crash, log
 from services.kit.clock import now
 from services.kit.config import load
@@ -63,7 +64,8 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
     # Only songs of the engine that runs here have a recipe, whoever makes the new ones.
     export = ExportJob(exports=Exports(db=db, queue=queue, media=media, clock=now), making=making, maker=offline)
     music = MusicJob(making=making, listener=engine, provider=engine, at_once=config.variant_processes)
-    writing = LyricsJob(sheet=LyricsSheet(db), provider=OfflineWriter())
+    writers = Writers.configured(config, *lyrics_writers(config))
+    writing = LyricsJob(sheet=LyricsSheet(db), provider=writers)
     heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))
     kinds: dict[str, Handler] = {LYRICS: writing, MUSIC: music, EXPORT: export}
     parts = Runner(queue, db, kinds, dispatcher=charge.dispatcher, heart=heart)
@@ -79,6 +81,7 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
         await heart.close()
         queue.close()
         await engine.close()
+        await writers.close()
         await redis.aclose()
         await db.close()
 

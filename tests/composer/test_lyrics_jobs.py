@@ -1,7 +1,7 @@
 """Writing as a job: killed, failing, slow and cancelled, with the real Wallet; the price is paid for words only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from services.composer.domain.errors import LyricsUnavailable, ProviderFailed
 from services.composer.domain.lyrics import LYRICS, Lyrics, LyricsState, LyricsWishes
 from services.composer.jobs.lyrics import WRITTEN, LyricsJob
-from services.composer.providers import LyricsOrder, Stopped, WrittenWords
+from services.composer.providers import LyricsOrder, Stopped, WrittenLyrics
 from services.composer.providers.offline_writer import OfflineWriter
 from services.composer.usecases.lyrics import LyricsSheet, Songwriter
 from services.composer.usecases.track import Caller, Limits
@@ -38,7 +38,9 @@ class Pen:
         self.may_end.set()
         self.orders: list[LyricsOrder] = []
 
-    async def write(self, order: LyricsOrder, stop: Callable[[], bool]) -> tuple[WrittenWords, WrittenWords]:
+    async def write(
+        self, order: LyricsOrder, tell: Callable[[Mapping[str, str]], None], stop: Callable[[], bool]
+    ) -> WrittenLyrics:
         """Return words once it may end; raises ProviderFailed as often as it should."""
         self.asked += 1
         self.orders.append(order)
@@ -49,7 +51,10 @@ class Pen:
         if self.fails:
             self.fails -= 1
             raise ProviderFailed("out of ink")
-        return await OfflineWriter().write(order, stop)
+        return await OfflineWriter().write(order, tell, stop)
+
+    async def close(self) -> None:
+        """Do nothing."""
 
 
 class Desk:
@@ -106,7 +111,7 @@ def desk(studio: Studio, pen: Pen) -> Desk:
 
 async def test_written(studio: Studio, desk: Desk, pen: Pen) -> None:
     """The words are there when the call returns, paid once, and counted."""
-    before = WRITTEN.labels("pen")._value.get()
+    before = WRITTEN.labels("offline")._value.get()
     made, job = await desk.create()
     assert (made.state, job.state) == (LyricsState.READY, State.COMPLETED)
     assert [each.label for each in made.versions] == ["A", "B"]
@@ -117,7 +122,7 @@ async def test_written(studio: Studio, desk: Desk, pen: Pen) -> None:
         return await studio.balance() == (90, 0)
 
     await until(paid)
-    assert WRITTEN.labels("pen")._value.get() == before + 1
+    assert WRITTEN.labels("offline")._value.get() == before + 1
 
 
 async def test_slow_work_is_watched(studio: Studio, desk: Desk, pen: Pen) -> None:

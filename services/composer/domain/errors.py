@@ -1,5 +1,6 @@
 """What Composer refuses, each with its public reason."""
 
+from services.composer.domain.usage import ModelUsage
 from services.kit.errors import BusinessRule, Conflict, DomainError, NotFound
 
 
@@ -49,14 +50,39 @@ class ProviderFailed(DomainError):
     reason = "GENERATE_PROVIDER_ERROR"
 
 
+class VendorFailed(ProviderFailed):
+    """One try at one vendor gave no usable answer; *kind* is our word for why.
+
+    `again` says whether the same vendor may do better at once, `wait_s` how long it wants to be left alone before, and
+    `usage` what the try took all the same.
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, again: bool, wait_s: float = 0.0, usage: ModelUsage | None = None
+    ) -> None:
+        super().__init__(message, kind=kind)
+        self.kind = kind
+        self.again = again
+        self.wait_s = wait_s
+        self.usage = usage or ModelUsage()
+
+
 class LyricsNotFound(NotFound):
     """No living lyrics of this user have the id."""
 
 
 class LyricsUnavailable(DomainError):
-    """Nobody could write the words; the credits go back."""
+    """Nobody could write the words; the credits go back, and `usage` is what the models took all the same."""
 
     reason = "LYRICS_UNAVAILABLE"
+    usage = ModelUsage()
+
+
+class LyricsRefused(DomainError):
+    """A model will not write about this; the credits go back, and `usage` is what it took to say so."""
+
+    reason = "LYRICS_REFUSED"
+    usage = ModelUsage()
 
 
 class TrackNotReady(BusinessRule):

@@ -38,6 +38,8 @@ class LyricsVersion:
     sections: tuple[tuple[str, tuple[str, ...]], ...]
     provider: str
     model: str
+    # Name and number of the instruction that the model got; empty without a model.
+    prompt: str = ""
 
     @property
     def content(self) -> str:
@@ -67,7 +69,16 @@ class Lyrics:
     platform: str
     create_time: datetime
     update_time: datetime
+    # What the models took for it, all tries together.
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micros: int = 0
     versions: tuple[LyricsVersion, ...] = ()
+
+    @property
+    def request_name(self) -> str:
+        """Return what the request is called in answers and in the log: the client's own id, else that of the lyrics."""
+        return self.request_id or self.lyrics_id
 
 
 @dataclass(frozen=True, kw_only=True)

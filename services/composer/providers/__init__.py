@@ -1,9 +1,10 @@
 """Who is outside: makers of music, receivers of webhooks; each a module of its own, chosen in the composition root."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from services.composer.domain.usage import ModelUsage
 from services.composer.domain.webhook import Outcome
 
 Label = Literal["A", "B"]
@@ -151,14 +152,27 @@ class LyricsOrder:
 
 @dataclass(frozen=True)
 class WrittenWords:
-    """One version of the words; a section is its kind and its lines."""
+    """One version of the words; a section is its kind and its lines.
+
+    `prompt` is the name and number of the instruction that a model was given; empty without a model.
+    """
 
     label: Label
     title: str
     language: str
     form: str
     sections: tuple[tuple[str, tuple[str, ...]], ...]
+    provider: str
     model: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class WrittenLyrics:
+    """Versions A and B, and what it took to write them, failed tries included."""
+
+    versions: tuple[WrittenWords, WrittenWords]
+    usage: ModelUsage = field(default_factory=ModelUsage)
 
 
 class LyricsProvider(Protocol):
@@ -166,8 +180,17 @@ class LyricsProvider(Protocol):
 
     name: str
 
-    async def write(self, order: LyricsOrder, stop: Callable[[], bool]) -> tuple[WrittenWords, WrittenWords]:
-        """Return versions A and B; raises ProviderFailed, and Stopped soon after *stop* says so."""
+    async def write(
+        self, order: LyricsOrder, tell: Callable[[Mapping[str, str]], None], stop: Callable[[], bool]
+    ) -> WrittenLyrics:
+        """Return versions A and B; *tell* may hear the text of each so far, by label, while it grows.
+
+        Raises VendorFailed, ModelRefused, and Stopped soon after *stop* says so.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
         ...
 
 

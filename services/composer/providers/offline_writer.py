@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from services.composer.engine.write.lyrics import LyricsBrief
 from services.composer.engine.write.writer import WRITER_VERSION, write_lyrics
-from services.composer.providers import WrittenWords
+from services.composer.providers import WrittenLyrics, WrittenWords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Literal
 
     from services.composer.engine.write.lyrics import LyricsVersion
@@ -22,8 +22,10 @@ class OfflineWriter:
 
     name = "offline"
 
-    async def write(self, order: LyricsOrder, _stop: Callable[[], bool]) -> tuple[WrittenWords, WrittenWords]:
-        """Return versions A and B; the same order gives the same words."""
+    async def write(
+        self, order: LyricsOrder, _tell: Callable[[Mapping[str, str]], None], _stop: Callable[[], bool]
+    ) -> WrittenLyrics:
+        """Return versions A and B, at once whole; the same order gives the same words."""
         brief = LyricsBrief(
             theme=order.theme,
             title=order.title,
@@ -34,7 +36,10 @@ class OfflineWriter:
             seed=order.seed,
         )
         a, b = await asyncio.to_thread(write_lyrics, brief)
-        return _written(a), _written(b)
+        return WrittenLyrics((_written(a), _written(b)))
+
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""
 
 
 def _written(version: LyricsVersion) -> WrittenWords:
@@ -44,5 +49,6 @@ def _written(version: LyricsVersion) -> WrittenWords:
         language=version.language,
         form=version.form,
         sections=tuple((section.kind, section.lines) for section in version.sections),
+        provider=OfflineWriter.name,
         model=WRITER_VERSION,
     )

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.composer.domain.lyrics import Lyrics, LyricsState, LyricsVersion
+from services.composer.domain.usage import ModelUsage
 from services.composer.storage.tables import lyrics, lyrics_versions
 
 _LYRICS_FIELDS = tuple(each.name for each in fields(Lyrics) if each.name != "versions")
@@ -111,6 +112,13 @@ async def _with_versions(tx: AsyncConnection, found: Sequence[Lyrics]) -> list[L
 async def change(tx: AsyncConnection, lyrics_id: str, now: datetime, **values: Any) -> None:
     """Set columns of one row of lyrics and its update time."""
     await tx.execute(update(lyrics).where(lyrics.c.lyrics_id == lyrics_id).values(**values, update_time=now))
+
+
+async def add_usage(tx: AsyncConnection, lyrics_id: str, usage: ModelUsage) -> None:
+    """Add what models took to what is noted of the lyrics."""
+    columns = ("input_tokens", "output_tokens", "cost_micros")
+    values = {name: lyrics.c[name] + getattr(usage, name) for name in columns}
+    await tx.execute(update(lyrics).where(lyrics.c.lyrics_id == lyrics_id).values(**values))
 
 
 async def settle_state(tx: AsyncConnection, job_id: str, state: LyricsState, now: datetime) -> None:

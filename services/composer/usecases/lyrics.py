@@ -7,8 +7,9 @@ import logging
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, cast
 
-from services.composer.domain.errors import GenerateBusy, LyricsNotFound, LyricsUnavailable
+from services.composer.domain.errors import GenerateBusy, LyricsNotFound, LyricsRefused, LyricsUnavailable
 from services.composer.domain.lyrics import LYRICS, Lyrics, LyricsState, LyricsVersion, LyricsWishes
+from services.composer.domain.usage import ModelUsage
 from services.composer.storage import lyrics as storage
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
 from services.kit.errors import IdempotencyKeyReused, ParamInvalid
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from services.composer.usecases.track import Caller, Limits
     from services.kit.clock import Clock
     from services.kit.db.engine import Database
+    from services.kit.errors import DomainError
     from services.kit.jobs.job import Job, JobEvent
     from services.kit.jobs.queue import JobQueue
     from services.kit.rpc.call import IdempotencyKey
+
+    _Lines = AsyncGenerator[tuple[Lyrics | None, Job | None, JobEvent], None]
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +74,9 @@ class Songwriter:
         """
         made, job, new = await self._write(caller, wishes, key)
         if new:
-            _log.info("lyrics are asked for", extra={"job_id": job.job_id, "user_id": caller.user_id})
+            # What they are to be about is for nobody but their owner.
+            fields = {"job_id": job.job_id, "user_id": caller.user_id, "theme_chars": len(wishes.theme)}
+            _log.info("lyrics are asked for", extra={"request_id": made.request_name, **fields})
             job = (await self._charge.hold_and_queue(job)).job
         elif job.state is State.PENDING:
             job = (await self._charge.go_on(job)).job
@@ -78,7 +84,7 @@ class Songwriter:
             self._begin(job.job_id)
             job = await self._wait(job, within_s)
         if job.state is State.FAILED:
-            raise LyricsUnavailable("the words could not be written", job_id=job.job_id, why=job.error_reason)
+            raise _failure(job)
         async with self._db.transaction() as tx:
             found = await storage.find_by_job(tx, job.job_id)
         return found or made, job
@@ -176,6 +182,25 @@ class Songwriter:
         async with self._db.transaction() as tx:
             return _found(await storage.find(tx, lyrics_id, user_id=user_id), lyrics_id)
 
+    async def watch(self, user_id: str, lyrics_id: str, after: int) -> _Lines:
+        """Yield the lyrics and their job as they stand, then every line of the job's log after *after*, to the last.
+
+        With the last line both come again, the lyrics with their versions. Raises LyricsNotFound, and what the log of a
+        job raises.
+        """
+        job_id = (await self.get(user_id, lyrics_id)).job_id
+        lines = cast("AsyncGenerator[tuple[Job | None, JobEvent], None]", watch(self._queue, self._db, job_id, after))
+        async with aclosing(lines):
+            async for standing, event in lines:
+                if standing is None and not event.final:
+                    yield None, None, event
+                    continue
+                async with self._db.transaction() as tx:
+                    made = _found(await storage.find(tx, lyrics_id, user_id=user_id), lyrics_id)
+                    # The one read with the first line knows its place in the queue.
+                    job = standing or await self._queue.get(tx, job_id)
+                yield made, job, event
+
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[Sequence[Lyrics], str]:
         """Return one page of the user's lyrics, newest first, and the token of the next page or an empty one."""
         values = decode_token(page_token)
@@ -220,9 +245,24 @@ class LyricsSheet:
         async with self._db.transaction() as tx:
             return _found(await storage.find(tx, lyrics_id), lyrics_id)
 
-    async def enter(self, tx: AsyncConnection, made: Sequence[LyricsVersion]) -> None:
-        """Write the versions in the transaction that ends their job."""
+    async def enter(self, tx: AsyncConnection, made: Sequence[LyricsVersion], usage: ModelUsage) -> None:
+        """Write the versions, and what they took, in the transaction that ends their job."""
         await storage.add_versions(tx, made)
+        await storage.add_usage(tx, made[0].lyrics_id, usage)
+
+    async def spent(self, lyrics_id: str, usage: ModelUsage) -> None:
+        """Write down what was taken for nothing."""
+        if usage != ModelUsage():
+            async with self._db.transaction() as tx:
+                await storage.add_usage(tx, lyrics_id, usage)
+
+
+def _failure(job: Job) -> DomainError:
+    """Return what the caller is told of a job that failed."""
+    metadata = {name: job.error_metadata[name] for name in ("cause", "tries") if name in job.error_metadata}
+    if job.error_reason == LyricsRefused.reason:
+        return LyricsRefused("the model will not write about this", job_id=job.job_id)
+    return LyricsUnavailable("the words could not be written", job_id=job.job_id, why=job.error_reason, **metadata)
 
 
 def _found(made: Lyrics | None, lyrics_id: str) -> Lyrics:

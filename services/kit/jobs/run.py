@@ -171,6 +171,15 @@ class JobRun:
         if percent <= self._step_percent or now < self._next_note_at:
             return
         self._next_note_at = now + _BETWEEN_PROGRESS_S
+        await self.tell(message, percent)
+
+    async def tell(self, message: str, step_percent: int) -> bool:
+        """Write a line of the log at once, and return whether it stands there; how many is for the caller to bound.
+
+        It does not while the database is away. Raises JobCancelled and LeaseLost.
+        """
+        self._check()
+        percent = max(self._step_percent, min(100, step_percent))
         try:
             async with self._writing, self._db.transaction() as tx:
                 await self._note(tx, percent, message, step=self.job.step)
@@ -178,8 +187,9 @@ class JobRun:
             if not is_outage(error):
                 raise
             _log.warning("progress of job %s not written: %r", self.job.job_id, error)
-            return
+            return False
         await self._queue.signals.wake(self.job.job_id)
+        return True
 
     def report(self, step_percent: int, message: str = "") -> None:
         """Do what `progress` does from any thread, without waiting and without raising."""

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cadenza/composer/v1/lyrics_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x63\x61\x64\x65nza/job/v1/job.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x04\n\x06Lyrics\x12\x11\n\tlyrics_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.cadenza.composer.v1.Lyrics.State\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\r\n\x05theme\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0c\n\x04mood\x18\x07 \x01(\t\x12\x36\n\x08language\x18\x08 \x01(\x0e\x32$.cadenza.composer.v1.Lyrics.Language\x12\x10\n\x08keywords\x18\t \x03(\t\x12\x34\n\x08versions\x18\n \x03(\x0b\x32\".cadenza.composer.v1.LyricsVersion\x12\x14\n\x0c\x63ost_credits\x18\x0b \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04seed\x18\x0e \x01(\x03\"i\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_WRITING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x13\n\x0fSTATE_CANCELLED\x10\x04\"Y\n\x08Language\x12\x18\n\x14LANGUAGE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLANGUAGE_ZH\x10\x01\x12\x0f\n\x0bLANGUAGE_EN\x10\x02\x12\x11\n\rLANGUAGE_AUTO\x10\x03\"\xef\x01\n\rLyricsVersion\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x36\n\x08language\x18\x04 \x01(\x0e\x32$.cadenza.composer.v1.Lyrics.Language\x12\x0c\n\x04\x66orm\x18\x05 \x01(\t\x12\x34\n\x08sections\x18\x06 \x03(\x0b\x32\".cadenza.composer.v1.LyricsSection\x12\x0f\n\x07\x63ontent\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\r\n\x05model\x18\t \x01(\t\",\n\rLyricsSection\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x03(\t\"\x9b\x02\n\x15GenerateLyricsRequest\x12\x19\n\x05theme\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x05style\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04mood\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\x05title\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12@\n\x08language\x18\x05 \x01(\x0e\x32$.cadenza.composer.v1.Lyrics.LanguageB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x08keywords\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x08\"\x06r\x04\x10\x01\x18 \x12\x1b\n\x04seed\x18\x07 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00\x12\x1c\n\nrequest_id\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\xe2\x01\n\x16GenerateLyricsResponse\x12+\n\x06lyrics\x18\x01 \x01(\x0b\x32\x1b.cadenza.composer.v1.Lyrics\x12 \n\x03job\x18\x02 \x01(\x0b\x32\x13.cadenza.job.v1.Job\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x34\n\x08versions\x18\x04 \x03(\x0b\x32\".cadenza.composer.v1.LyricsVersion\x12\x14\n\x0c\x63ost_credits\x18\x05 \x01(\x03\x12\x19\n\x11remaining_credits\x18\x06 \x01(\x03\"/\n\x10GetLyricsRequest\x12\x1b\n\tlyrics_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"@\n\x11GetLyricsResponse\x12+\n\x06lyrics\x18\x01 \x01(\x0b\x32\x1b.cadenza.composer.v1.Lyrics\"M\n\x11ListLyricsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Z\n\x12ListLyricsResponse\x12+\n\x06lyrics\x18\x01 \x03(\x0b\x32\x1b.cadenza.composer.v1.Lyrics\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x13\x44\x65leteLyricsRequest\x12\x1b\n\tlyrics_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14\x44\x65leteLyricsResponse2\xdc\x04\n\rLyricsService\x12\xb3\x01\n\x0eGenerateLyrics\x12*.cadenza.composer.v1.GenerateLyricsRequest\x1a+.cadenza.composer.v1.GenerateLyricsResponse\"H\xa8\xbb\x18\x02\xb8\xbb\x18\xd8\xad\x03\xd0\xbb\x18\x05\x82\xd3\xe4\x93\x02\x34\"\x11/api/v1/ai/lyrics:\x01*Z\x1c\"\x17/api/ai/lyrics/generate:\x01*\x12\x85\x01\n\tGetLyrics\x12%.cadenza.composer.v1.GetLyricsRequest\x1a&.cadenza.composer.v1.GetLyricsResponse\")\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/lyrics/{lyrics_id}\x12|\n\nListLyrics\x12&.cadenza.composer.v1.ListLyricsRequest\x1a\'.cadenza.composer.v1.ListLyricsResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/lyrics\x12\x8e\x01\n\x0c\x44\x65leteLyrics\x12(.cadenza.composer.v1.DeleteLyricsRequest\x1a).cadenza.composer.v1.DeleteLyricsResponse\")\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/lyrics/{lyrics_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cadenza/composer/v1/lyrics_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x63\x61\x64\x65nza/job/v1/job.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x05\n\x06Lyrics\x12\x11\n\tlyrics_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.cadenza.composer.v1.Lyrics.State\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\r\n\x05theme\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0c\n\x04mood\x18\x07 \x01(\t\x12\x36\n\x08language\x18\x08 \x01(\x0e\x32$.cadenza.composer.v1.Lyrics.Language\x12\x10\n\x08keywords\x18\t \x03(\t\x12\x34\n\x08versions\x18\n \x03(\x0b\x32\".cadenza.composer.v1.LyricsVersion\x12\x14\n\x0c\x63ost_credits\x18\x0b \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04seed\x18\x0e \x01(\x03\x12.\n\x05usage\x18\x0f \x01(\x0b\x32\x1f.cadenza.composer.v1.ModelUsage\"i\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_WRITING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x13\n\x0fSTATE_CANCELLED\x10\x04\"Y\n\x08Language\x12\x18\n\x14LANGUAGE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLANGUAGE_ZH\x10\x01\x12\x0f\n\x0bLANGUAGE_EN\x10\x02\x12\x11\n\rLANGUAGE_AUTO\x10\x03\"N\n\nModelUsage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x03 \x01(\x03\"\xff\x01\n\rLyricsVersion\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x36\n\x08language\x18\x04 \x01(\x0e\x32$.cadenza.composer.v1.Lyrics.Language\x12\x0c\n\x04\x66orm\x18\x05 \x01(\t\x12\x34\n\x08sections\x18\x06 \x03(\x0b\x32\".cadenza.composer.v1.LyricsSection\x12\x0f\n\x07\x63ontent\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\r\n\x05model\x18\t \x01(\t\x12\x0e\n\x06prompt\x18\n \x01(\t\",\n\rLyricsSection\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x03(\t\"\xb2\x02\n\x15GenerateLyricsRequest\x12\x19\n\x05theme\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x05style\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04mood\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\x05title\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12@\n\x08language\x18\x05 \x01(\x0e\x32$.cadenza.composer.v1.Lyrics.LanguageB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x08keywords\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x08\"\x06r\x04\x10\x01\x18 \x12\x1b\n\x04seed\x18\x07 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00\x12\x1c\n\nrequest_id\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x15\n\rin_background\x18\t \x01(\x08\"\xe2\x01\n\x16GenerateLyricsResponse\x12+\n\x06lyrics\x18\x01 \x01(\x0b\x32\x1b.cadenza.composer.v1.Lyrics\x12 \n\x03job\x18\x02 \x01(\x0b\x32\x13.cadenza.job.v1.Job\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x34\n\x08versions\x18\x04 \x03(\x0b\x32\".cadenza.composer.v1.LyricsVersion\x12\x14\n\x0c\x63ost_credits\x18\x05 \x01(\x03\x12\x19\n\x11remaining_credits\x18\x06 \x01(\x03\"/\n\x10GetLyricsRequest\x12\x1b\n\tlyrics_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"@\n\x11GetLyricsResponse\x12+\n\x06lyrics\x18\x01 \x01(\x0b\x32\x1b.cadenza.composer.v1.Lyrics\"R\n\x12WatchLyricsRequest\x12\x1b\n\tlyrics_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\xd0\x01\n\x13WatchLyricsResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12+\n\x06lyrics\x18\x02 \x01(\x0b\x32\x1b.cadenza.composer.v1.Lyrics\x12 \n\x03job\x18\x03 \x01(\x0b\x32\x13.cadenza.job.v1.Job\x12\'\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x18.cadenza.job.v1.JobEvent\x12/\n\x05\x64raft\x18\x05 \x01(\x0b\x32 .cadenza.composer.v1.LyricsDraft\"9\n\x0bLyricsDraft\x12\r\n\x05\x64raft\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"M\n\x11ListLyricsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Z\n\x12ListLyricsResponse\x12+\n\x06lyrics\x18\x01 \x03(\x0b\x32\x1b.cadenza.composer.v1.Lyrics\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x13\x44\x65leteLyricsRequest\x12\x1b\n\tlyrics_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14\x44\x65leteLyricsResponse2\xf3\x05\n\rLyricsService\x12\xb3\x01\n\x0eGenerateLyrics\x12*.cadenza.composer.v1.GenerateLyricsRequest\x1a+.cadenza.composer.v1.GenerateLyricsResponse\"H\xa8\xbb\x18\x02\xb8\xbb\x18\xd8\xad\x03\xd0\xbb\x18\x05\x82\xd3\xe4\x93\x02\x34\"\x11/api/v1/ai/lyrics:\x01*Z\x1c\"\x17/api/ai/lyrics/generate:\x01*\x12\x85\x01\n\tGetLyrics\x12%.cadenza.composer.v1.GetLyricsRequest\x1a&.cadenza.composer.v1.GetLyricsResponse\")\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/lyrics/{lyrics_id}\x12\x94\x01\n\x0bWatchLyrics\x12\'.cadenza.composer.v1.WatchLyricsRequest\x1a(.cadenza.composer.v1.WatchLyricsResponse\"0\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02#\x12!/api/v1/lyrics/{lyrics_id}/events0\x01\x12|\n\nListLyrics\x12&.cadenza.composer.v1.ListLyricsRequest\x1a\'.cadenza.composer.v1.ListLyricsResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/lyrics\x12\x8e\x01\n\x0c\x44\x65leteLyrics\x12(.cadenza.composer.v1.DeleteLyricsRequest\x1a).cadenza.composer.v1.DeleteLyricsResponse\")\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/lyrics/{lyrics_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATELYRICSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_GETLYRICSREQUEST'].fields_by_name['lyrics_id']._loaded_options = None
   _globals['_GETLYRICSREQUEST'].fields_by_name['lyrics_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_WATCHLYRICSREQUEST'].fields_by_name['lyrics_id']._loaded_options = None
+  _globals['_WATCHLYRICSREQUEST'].fields_by_name['lyrics_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_WATCHLYRICSREQUEST'].fields_by_name['after_sequence']._loaded_options = None
+  _globals['_WATCHLYRICSREQUEST'].fields_by_name['after_sequence']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_LISTLYRICSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTLYRICSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTLYRICSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -64,36 +68,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LYRICSSERVICE'].methods_by_name['GenerateLyrics']._serialized_options = b'\250\273\030\002\270\273\030\330\255\003\320\273\030\005\202\323\344\223\0024\"\021/api/v1/ai/lyrics:\001*Z\034\"\027/api/ai/lyrics/generate:\001*'
   _globals['_LYRICSSERVICE'].methods_by_name['GetLyrics']._loaded_options = None
   _globals['_LYRICSSERVICE'].methods_by_name['GetLyrics']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002\034\022\032/api/v1/lyrics/{lyrics_id}'
+  _globals['_LYRICSSERVICE'].methods_by_name['WatchLyrics']._loaded_options = None
+  _globals['_LYRICSSERVICE'].methods_by_name['WatchLyrics']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002#\022!/api/v1/lyrics/{lyrics_id}/events'
   _globals['_LYRICSSERVICE'].methods_by_name['ListLyrics']._loaded_options = None
   _globals['_LYRICSSERVICE'].methods_by_name['ListLyrics']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002\020\022\016/api/v1/lyrics'
   _globals['_LYRICSSERVICE'].methods_by_name['DeleteLyrics']._loaded_options = None
   _globals['_LYRICSSERVICE'].methods_by_name['DeleteLyrics']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002\034*\032/api/v1/lyrics/{lyrics_id}'
   _globals['_LYRICS']._serialized_start=218
-  _globals['_LYRICS']._serialized_end=830
-  _globals['_LYRICS_STATE']._serialized_start=634
-  _globals['_LYRICS_STATE']._serialized_end=739
-  _globals['_LYRICS_LANGUAGE']._serialized_start=741
-  _globals['_LYRICS_LANGUAGE']._serialized_end=830
-  _globals['_LYRICSVERSION']._serialized_start=833
-  _globals['_LYRICSVERSION']._serialized_end=1072
-  _globals['_LYRICSSECTION']._serialized_start=1074
-  _globals['_LYRICSSECTION']._serialized_end=1118
-  _globals['_GENERATELYRICSREQUEST']._serialized_start=1121
-  _globals['_GENERATELYRICSREQUEST']._serialized_end=1404
-  _globals['_GENERATELYRICSRESPONSE']._serialized_start=1407
-  _globals['_GENERATELYRICSRESPONSE']._serialized_end=1633
-  _globals['_GETLYRICSREQUEST']._serialized_start=1635
-  _globals['_GETLYRICSREQUEST']._serialized_end=1682
-  _globals['_GETLYRICSRESPONSE']._serialized_start=1684
-  _globals['_GETLYRICSRESPONSE']._serialized_end=1748
-  _globals['_LISTLYRICSREQUEST']._serialized_start=1750
-  _globals['_LISTLYRICSREQUEST']._serialized_end=1827
-  _globals['_LISTLYRICSRESPONSE']._serialized_start=1829
-  _globals['_LISTLYRICSRESPONSE']._serialized_end=1919
-  _globals['_DELETELYRICSREQUEST']._serialized_start=1921
-  _globals['_DELETELYRICSREQUEST']._serialized_end=1971
-  _globals['_DELETELYRICSRESPONSE']._serialized_start=1973
-  _globals['_DELETELYRICSRESPONSE']._serialized_end=1995
-  _globals['_LYRICSSERVICE']._serialized_start=1998
-  _globals['_LYRICSSERVICE']._serialized_end=2602
+  _globals['_LYRICS']._serialized_end=878
+  _globals['_LYRICS_STATE']._serialized_start=682
+  _globals['_LYRICS_STATE']._serialized_end=787
+  _globals['_LYRICS_LANGUAGE']._serialized_start=789
+  _globals['_LYRICS_LANGUAGE']._serialized_end=878
+  _globals['_MODELUSAGE']._serialized_start=880
+  _globals['_MODELUSAGE']._serialized_end=958
+  _globals['_LYRICSVERSION']._serialized_start=961
+  _globals['_LYRICSVERSION']._serialized_end=1216
+  _globals['_LYRICSSECTION']._serialized_start=1218
+  _globals['_LYRICSSECTION']._serialized_end=1262
+  _globals['_GENERATELYRICSREQUEST']._serialized_start=1265
+  _globals['_GENERATELYRICSREQUEST']._serialized_end=1571
+  _globals['_GENERATELYRICSRESPONSE']._serialized_start=1574
+  _globals['_GENERATELYRICSRESPONSE']._serialized_end=1800
+  _globals['_GETLYRICSREQUEST']._serialized_start=1802
+  _globals['_GETLYRICSREQUEST']._serialized_end=1849
+  _globals['_GETLYRICSRESPONSE']._serialized_start=1851
+  _globals['_GETLYRICSRESPONSE']._serialized_end=1915
+  _globals['_WATCHLYRICSREQUEST']._serialized_start=1917
+  _globals['_WATCHLYRICSREQUEST']._serialized_end=1999
+  _globals['_WATCHLYRICSRESPONSE']._serialized_start=2002
+  _globals['_WATCHLYRICSRESPONSE']._serialized_end=2210
+  _globals['_LYRICSDRAFT']._serialized_start=2212
+  _globals['_LYRICSDRAFT']._serialized_end=2269
+  _globals['_LISTLYRICSREQUEST']._serialized_start=2271
+  _globals['_LISTLYRICSREQUEST']._serialized_end=2348
+  _globals['_LISTLYRICSRESPONSE']._serialized_start=2350
+  _globals['_LISTLYRICSRESPONSE']._serialized_end=2440
+  _globals['_DELETELYRICSREQUEST']._serialized_start=2442
+  _globals['_DELETELYRICSREQUEST']._serialized_end=2492
+  _globals['_DELETELYRICSRESPONSE']._serialized_start=2494
+  _globals['_DELETELYRICSRESPONSE']._serialized_end=2516
+  _globals['_LYRICSSERVICE']._serialized_start=2519
+  _globals['_LYRICSSERVICE']._serialized_end=3274
 # @@protoc_insertion_point(module_scope)

@@ -99,6 +99,7 @@ class Lyrics(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     lyrics_id: _builtins.str
     """Identifier of the lyrics."""
     state: Global___Lyrics.State.ValueType
@@ -135,6 +136,10 @@ class Lyrics(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When they last changed."""
 
+    @_builtins.property
+    def usage(self) -> Global___ModelUsage:
+        """What models took for them, all tries together; absent when no model was asked."""
+
     def __init__(
         self,
         *,
@@ -152,14 +157,45 @@ class Lyrics(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         seed: _builtins.int = ...,
+        usage: Global___ModelUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_credits", b"cost_credits", "create_time", b"create_time", "job_id", b"job_id", "keywords", b"keywords", "language", b"language", "lyrics_id", b"lyrics_id", "mood", b"mood", "seed", b"seed", "state", b"state", "style", b"style", "theme", b"theme", "title", b"title", "update_time", b"update_time", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_credits", b"cost_credits", "create_time", b"create_time", "job_id", b"job_id", "keywords", b"keywords", "language", b"language", "lyrics_id", b"lyrics_id", "mood", b"mood", "seed", b"seed", "state", b"state", "style", b"style", "theme", b"theme", "title", b"title", "update_time", b"update_time", "usage", b"usage", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Lyrics: _TypeAlias = Lyrics  # noqa: Y015
+
+@_typing.final
+class ModelUsage(_message.Message):
+    """What models took for a piece of work."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICROS_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """Tokens that they read."""
+    output_tokens: _builtins.int
+    """Tokens that they wrote, thoughts included."""
+    cost_micros: _builtins.int
+    """What that cost, in millionths of a US dollar; only administrators see it, and only where prices are set."""
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cost_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelUsage: _TypeAlias = ModelUsage  # noqa: Y015
 
 @_typing.final
 class LyricsVersion(_message.Message):
@@ -176,6 +212,7 @@ class LyricsVersion(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """Identifier of the version."""
     label: _builtins.str
@@ -192,6 +229,8 @@ class LyricsVersion(_message.Message):
     """Who wrote them, for example `offline`."""
     model: _builtins.str
     """Model or version of the writer."""
+    prompt: _builtins.str
+    """Name and number of the instruction that a model was given, for example `lyrics-zh/1`; empty without a model."""
     @_builtins.property
     def sections(self) -> _containers.RepeatedCompositeFieldContainer[Global___LyricsSection]:
         """The sections in order; a chorus that comes again is there again."""
@@ -208,10 +247,11 @@ class LyricsVersion(_message.Message):
         content: _builtins.str = ...,
         provider: _builtins.str = ...,
         model: _builtins.str = ...,
+        prompt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "form", b"form", "label", b"label", "language", b"language", "model", b"model", "provider", b"provider", "sections", b"sections", "title", b"title", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "form", b"form", "label", b"label", "language", b"language", "model", b"model", "prompt", b"prompt", "provider", b"provider", "sections", b"sections", "title", b"title", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,6 +299,7 @@ class GenerateLyricsRequest(_message.Message):
     KEYWORDS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IN_BACKGROUND_FIELD_NUMBER: _builtins.int
     theme: _builtins.str
     """What the song is about."""
     style: _builtins.str
@@ -270,9 +311,13 @@ class GenerateLyricsRequest(_message.Message):
     language: Global___Lyrics.Language.ValueType
     """Language of the words."""
     seed: _builtins.int
-    """Seed of all chance; the same seed and wishes give the same words. 0 lets the writer choose."""
+    """Seed of all chance; the same seed and wishes give the same words, as far as a model keeps to that. 0 lets the writer
+    choose.
+    """
     request_id: _builtins.str
     """Client-made id; a repeat returns the first answer."""
+    in_background: _builtins.bool
+    """Answer at once with the job instead of with the words."""
     @_builtins.property
     def keywords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words that should occur, for example names."""
@@ -288,10 +333,11 @@ class GenerateLyricsRequest(_message.Message):
         keywords: _abc.Iterable[_builtins.str] | None = ...,
         seed: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        in_background: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keywords", b"keywords", "language", b"language", "mood", b"mood", "request_id", b"request_id", "seed", b"seed", "style", b"style", "theme", b"theme", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_background", b"in_background", "keywords", b"keywords", "language", b"language", "mood", b"mood", "request_id", b"request_id", "seed", b"seed", "style", b"style", "theme", b"theme", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,6 +436,112 @@ class GetLyricsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetLyricsResponse: _TypeAlias = GetLyricsResponse  # noqa: Y015
+
+@_typing.final
+class WatchLyricsRequest(_message.Message):
+    """Asks to watch lyrics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LYRICS_ID_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    lyrics_id: _builtins.str
+    """The lyrics."""
+    after_sequence: _builtins.int
+    """Only lines with a higher sequence follow the first message."""
+    def __init__(
+        self,
+        *,
+        lyrics_id: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "lyrics_id", b"lyrics_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLyricsRequest: _TypeAlias = WatchLyricsRequest  # noqa: Y015
+
+@_typing.final
+class WatchLyricsResponse(_message.Message):
+    """One message about words that are being written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    LYRICS_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Number of the line in the job's log; the first message repeats `after_sequence`, or bears the number before the
+    first line that follows when the client asked for 0.
+    """
+    @_builtins.property
+    def lyrics(self) -> Global___Lyrics:
+        """The lyrics as they stand; in the first and the last message."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """Their job as it stands; in the first and the last message."""
+
+    @_builtins.property
+    def event(self) -> _job_pb2.JobEvent:
+        """The line of the log; absent in the first message."""
+
+    @_builtins.property
+    def draft(self) -> Global___LyricsDraft:
+        """The text that the line brings; absent when it brings none."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        lyrics: Global___Lyrics | None = ...,
+        job: _job_pb2.Job | None = ...,
+        event: _job_pb2.JobEvent | None = ...,
+        draft: Global___LyricsDraft | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "event", b"event", "job", b"job", "lyrics", b"lyrics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "event", b"event", "job", b"job", "lyrics", b"lyrics", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLyricsResponse: _TypeAlias = WatchLyricsResponse  # noqa: Y015
+
+@_typing.final
+class LyricsDraft(_message.Message):
+    """A piece of words that are being written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAFT_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    draft: _builtins.int
+    """Number of the beginning that the piece belongs to. A higher one than before means that the writer began anew: what
+    was shown of lower ones is dropped.
+    """
+    label: _builtins.str
+    """Version that the piece belongs to, `A` or `B`."""
+    text: _builtins.str
+    """Text that goes on where the piece of the same draft and version before it stopped."""
+    def __init__(
+        self,
+        *,
+        draft: _builtins.int = ...,
+        label: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "label", b"label", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LyricsDraft: _TypeAlias = LyricsDraft  # noqa: Y015
 
 @_typing.final
 class ListLyricsRequest(_message.Message):

@@ -45,6 +45,11 @@ class LyricsServiceStub:
                 request_serializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.GetLyricsRequest.SerializeToString,
                 response_deserializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.GetLyricsResponse.FromString,
                 _registered_method=True)
+        self.WatchLyrics = channel.unary_stream(
+                '/cadenza.composer.v1.LyricsService/WatchLyrics',
+                request_serializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.WatchLyricsRequest.SerializeToString,
+                response_deserializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.WatchLyricsResponse.FromString,
+                _registered_method=True)
         self.ListLyrics = channel.unary_unary(
                 '/cadenza.composer.v1.LyricsService/ListLyrics',
                 request_serializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.ListLyricsRequest.SerializeToString,
@@ -64,8 +69,9 @@ class LyricsServiceServicer:
     def GenerateLyrics(self, request, context):
         """Writes two versions of a song's words and answers with them. Work that takes longer than the call may take goes on
         as a job: then the answer has no versions yet and names the job to watch; a repeat with the same request id waits
-        again. Fails with INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with
-        LYRICS_UNAVAILABLE when nobody could write, and then the credits are back.
+        again. With `in_background` it answers at once, and `WatchLyrics` shows the words while they are written. Fails with
+        INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with LYRICS_UNAVAILABLE when nobody
+        could write and with LYRICS_REFUSED when the model will not write about this, and then the credits are back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +79,16 @@ class LyricsServiceServicer:
 
     def GetLyrics(self, request, context):
         """Gets one of the caller's lyrics with its versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchLyrics(self, request, context):
+        """Streams words while they are written: first the whole present state, then each line of the job's log with a higher
+        sequence, those with a `draft` bringing text, then the last one with the versions, after which the stream ends. After
+        a reconnect `after_sequence` goes on where the client stopped; 0 begins with the log's first line. Fails with
+        EVENTS_GONE as `WatchJob` does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,6 +120,11 @@ def add_LyricsServiceServicer_to_server(servicer, server):
                     servicer.GetLyrics,
                     request_deserializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.GetLyricsRequest.FromString,
                     response_serializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.GetLyricsResponse.SerializeToString,
+            ),
+            'WatchLyrics': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLyrics,
+                    request_deserializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.WatchLyricsRequest.FromString,
+                    response_serializer=cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.WatchLyricsResponse.SerializeToString,
             ),
             'ListLyrics': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLyrics,
@@ -171,6 +192,33 @@ class LyricsService:
             '/cadenza.composer.v1.LyricsService/GetLyrics',
             cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.GetLyricsRequest.SerializeToString,
             cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.GetLyricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLyrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cadenza.composer.v1.LyricsService/WatchLyrics',
+            cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.WatchLyricsRequest.SerializeToString,
+            cadenza_dot_composer_dot_v1_dot_lyrics__service__pb2.WatchLyricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

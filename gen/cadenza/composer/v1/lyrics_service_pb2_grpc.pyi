@@ -36,11 +36,18 @@ class LyricsServiceStub:
     GenerateLyrics: _grpc.UnaryUnaryMultiCallable[_lyrics_service_pb2.GenerateLyricsRequest, _lyrics_service_pb2.GenerateLyricsResponse]
     """Writes two versions of a song's words and answers with them. Work that takes longer than the call may take goes on
     as a job: then the answer has no versions yet and names the job to watch; a repeat with the same request id waits
-    again. Fails with INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with
-    LYRICS_UNAVAILABLE when nobody could write, and then the credits are back.
+    again. With `in_background` it answers at once, and `WatchLyrics` shows the words while they are written. Fails with
+    INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with LYRICS_UNAVAILABLE when nobody
+    could write and with LYRICS_REFUSED when the model will not write about this, and then the credits are back.
     """
     GetLyrics: _grpc.UnaryUnaryMultiCallable[_lyrics_service_pb2.GetLyricsRequest, _lyrics_service_pb2.GetLyricsResponse]
     """Gets one of the caller's lyrics with its versions."""
+    WatchLyrics: _grpc.UnaryStreamMultiCallable[_lyrics_service_pb2.WatchLyricsRequest, _lyrics_service_pb2.WatchLyricsResponse]
+    """Streams words while they are written: first the whole present state, then each line of the job's log with a higher
+    sequence, those with a `draft` bringing text, then the last one with the versions, after which the stream ends. After
+    a reconnect `after_sequence` goes on where the client stopped; 0 begins with the log's first line. Fails with
+    EVENTS_GONE as `WatchJob` does.
+    """
     ListLyrics: _grpc.UnaryUnaryMultiCallable[_lyrics_service_pb2.ListLyricsRequest, _lyrics_service_pb2.ListLyricsResponse]
     """Lists the caller's lyrics, the newest first."""
     DeleteLyrics: _grpc.UnaryUnaryMultiCallable[_lyrics_service_pb2.DeleteLyricsRequest, _lyrics_service_pb2.DeleteLyricsResponse]
@@ -54,11 +61,18 @@ class LyricsServiceAsyncStub(LyricsServiceStub):
     GenerateLyrics: _aio.UnaryUnaryMultiCallable[_lyrics_service_pb2.GenerateLyricsRequest, _lyrics_service_pb2.GenerateLyricsResponse]  # type: ignore[assignment]
     """Writes two versions of a song's words and answers with them. Work that takes longer than the call may take goes on
     as a job: then the answer has no versions yet and names the job to watch; a repeat with the same request id waits
-    again. Fails with INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with
-    LYRICS_UNAVAILABLE when nobody could write, and then the credits are back.
+    again. With `in_background` it answers at once, and `WatchLyrics` shows the words while they are written. Fails with
+    INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with LYRICS_UNAVAILABLE when nobody
+    could write and with LYRICS_REFUSED when the model will not write about this, and then the credits are back.
     """
     GetLyrics: _aio.UnaryUnaryMultiCallable[_lyrics_service_pb2.GetLyricsRequest, _lyrics_service_pb2.GetLyricsResponse]  # type: ignore[assignment]
     """Gets one of the caller's lyrics with its versions."""
+    WatchLyrics: _aio.UnaryStreamMultiCallable[_lyrics_service_pb2.WatchLyricsRequest, _lyrics_service_pb2.WatchLyricsResponse]  # type: ignore[assignment]
+    """Streams words while they are written: first the whole present state, then each line of the job's log with a higher
+    sequence, those with a `draft` bringing text, then the last one with the versions, after which the stream ends. After
+    a reconnect `after_sequence` goes on where the client stopped; 0 begins with the log's first line. Fails with
+    EVENTS_GONE as `WatchJob` does.
+    """
     ListLyrics: _aio.UnaryUnaryMultiCallable[_lyrics_service_pb2.ListLyricsRequest, _lyrics_service_pb2.ListLyricsResponse]  # type: ignore[assignment]
     """Lists the caller's lyrics, the newest first."""
     DeleteLyrics: _aio.UnaryUnaryMultiCallable[_lyrics_service_pb2.DeleteLyricsRequest, _lyrics_service_pb2.DeleteLyricsResponse]  # type: ignore[assignment]
@@ -75,8 +89,9 @@ class LyricsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_lyrics_service_pb2.GenerateLyricsResponse, _abc.Awaitable[_lyrics_service_pb2.GenerateLyricsResponse]]:
         """Writes two versions of a song's words and answers with them. Work that takes longer than the call may take goes on
         as a job: then the answer has no versions yet and names the job to watch; a repeat with the same request id waits
-        again. Fails with INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with
-        LYRICS_UNAVAILABLE when nobody could write, and then the credits are back.
+        again. With `in_background` it answers at once, and `WatchLyrics` shows the words while they are written. Fails with
+        INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with LYRICS_UNAVAILABLE when nobody
+        could write and with LYRICS_REFUSED when the model will not write about this, and then the credits are back.
         """
 
     @_abc_1.abstractmethod
@@ -86,6 +101,18 @@ class LyricsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lyrics_service_pb2.GetLyricsResponse, _abc.Awaitable[_lyrics_service_pb2.GetLyricsResponse]]:
         """Gets one of the caller's lyrics with its versions."""
+
+    @_abc_1.abstractmethod
+    def WatchLyrics(
+        self,
+        request: _lyrics_service_pb2.WatchLyricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_lyrics_service_pb2.WatchLyricsResponse], _abc.AsyncIterator[_lyrics_service_pb2.WatchLyricsResponse]]:
+        """Streams words while they are written: first the whole present state, then each line of the job's log with a higher
+        sequence, those with a `draft` bringing text, then the last one with the versions, after which the stream ends. After
+        a reconnect `after_sequence` goes on where the client stopped; 0 begins with the log's first line. Fails with
+        EVENTS_GONE as `WatchJob` does.
+        """
 
     @_abc_1.abstractmethod
     def ListLyrics(

@@ -120,6 +120,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The job is not among the dead letters."""
     REASON_LYRICS_UNAVAILABLE: _Reason.ValueType  # 40030
     """Nobody could write the words; the credits are back."""
+    REASON_LYRICS_REFUSED: _Reason.ValueType  # 40031
+    """The model will not write about this; the credits are back."""
     REASON_EVENTS_GONE: _Reason.ValueType  # 40024
     """The log is kept for some time only and has no line right after this number any more; begin again with 0."""
     REASON_WEBHOOK_LIMIT_REACHED: _Reason.ValueType  # 40020
@@ -246,6 +248,8 @@ REASON_JOB_NOT_DEAD: Reason.ValueType  # 40017
 """The job is not among the dead letters."""
 REASON_LYRICS_UNAVAILABLE: Reason.ValueType  # 40030
 """Nobody could write the words; the credits are back."""
+REASON_LYRICS_REFUSED: Reason.ValueType  # 40031
+"""The model will not write about this; the credits are back."""
 REASON_EVENTS_GONE: Reason.ValueType  # 40024
 """The log is kept for some time only and has no line right after this number any more; begin again with 0."""
 REASON_WEBHOOK_LIMIT_REACHED: Reason.ValueType  # 40020

@@ -70,11 +70,13 @@ __all__ = (
     "ListWebhooksRequest",
     "ListWebhooksResponse",
     "Lyrics",
+    "LyricsDraft",
     "LyricsLanguage",
     "LyricsSection",
     "LyricsServiceStub",
     "LyricsState",
     "LyricsVersion",
+    "ModelUsage",
     "ReplayWebhookDeliveryRequest",
     "ReplayWebhookDeliveryResponse",
     "RequeueJobRequest",
@@ -105,6 +107,8 @@ __all__ = (
     "VoiceGender",
     "WatchJobRequest",
     "WatchJobResponse",
+    "WatchLyricsRequest",
+    "WatchLyricsResponse",
     "Webhook",
     "WebhookDelivery",
     "WebhookDeliveryState",
@@ -1237,12 +1241,18 @@ class GenerateLyricsRequest(betterproto2.Message):
 
     seed: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
     """
-    Seed of all chance; the same seed and wishes give the same words. 0 lets the writer choose.
+    Seed of all chance; the same seed and wishes give the same words, as far as a model keeps to that. 0 lets the writer
+    choose.
     """
 
     request_id: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
     """
     Client-made id; a repeat returns the first answer.
+    """
+
+    in_background: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
+    """
+    Answer at once with the job instead of with the words.
     """
 
 
@@ -2032,8 +2042,39 @@ class Lyrics(betterproto2.Message):
     Seed of all chance in them.
     """
 
+    usage: "ModelUsage | None" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What models took for them, all tries together; absent when no model was asked.
+    """
+
 
 default_message_pool.register_message("cadenza.composer.v1", "Lyrics", Lyrics)
+
+
+@dataclass(eq=False, repr=False)
+class LyricsDraft(betterproto2.Message):
+    """
+    A piece of words that are being written.
+    """
+
+    draft: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
+    """
+    Number of the beginning that the piece belongs to. A higher one than before means that the writer began anew: what
+    was shown of lower ones is dropped.
+    """
+
+    label: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Version that the piece belongs to, `A` or `B`.
+    """
+
+    text: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Text that goes on where the piece of the same draft and version before it stopped.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "LyricsDraft", LyricsDraft)
 
 
 @dataclass(eq=False, repr=False)
@@ -2109,8 +2150,38 @@ class LyricsVersion(betterproto2.Message):
     Model or version of the writer.
     """
 
+    prompt: "str" = betterproto2.field(10, betterproto2.TYPE_STRING)
+    """
+    Name and number of the instruction that a model was given, for example `lyrics-zh/1`; empty without a model.
+    """
+
 
 default_message_pool.register_message("cadenza.composer.v1", "LyricsVersion", LyricsVersion)
+
+
+@dataclass(eq=False, repr=False)
+class ModelUsage(betterproto2.Message):
+    """
+    What models took for a piece of work.
+    """
+
+    input_tokens: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    Tokens that they read.
+    """
+
+    output_tokens: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    Tokens that they wrote, thoughts included.
+    """
+
+    cost_micros: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    """
+    What that cost, in millionths of a US dollar; only administrators see it, and only where prices are set.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "ModelUsage", ModelUsage)
 
 
 @dataclass(eq=False, repr=False)
@@ -2846,6 +2917,62 @@ default_message_pool.register_message("cadenza.composer.v1", "WatchJobResponse",
 
 
 @dataclass(eq=False, repr=False)
+class WatchLyricsRequest(betterproto2.Message):
+    """
+    Asks to watch lyrics.
+    """
+
+    lyrics_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The lyrics.
+    """
+
+    after_sequence: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    Only lines with a higher sequence follow the first message.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "WatchLyricsRequest", WatchLyricsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class WatchLyricsResponse(betterproto2.Message):
+    """
+    One message about words that are being written.
+    """
+
+    sequence: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    Number of the line in the job's log; the first message repeats `after_sequence`, or bears the number before the
+    first line that follows when the client asked for 0.
+    """
+
+    lyrics: "Lyrics | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The lyrics as they stand; in the first and the last message.
+    """
+
+    job: "__job__v1__.Job | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Their job as it stands; in the first and the last message.
+    """
+
+    event: "__job__v1__.JobEvent | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The line of the log; absent in the first message.
+    """
+
+    draft: "LyricsDraft | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The text that the line brings; absent when it brings none.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "WatchLyricsResponse", WatchLyricsResponse)
+
+
+@dataclass(eq=False, repr=False)
 class Webhook(betterproto2.Message):
     """
     Describes where and of what somebody wants to be told.
@@ -3312,8 +3439,9 @@ class LyricsServiceStub(betterproto2_grpclib.ServiceStub):
         """
         Writes two versions of a song's words and answers with them. Work that takes longer than the call may take goes on
         as a job: then the answer has no versions yet and names the job to watch; a repeat with the same request id waits
-        again. Fails with INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with
-        LYRICS_UNAVAILABLE when nobody could write, and then the credits are back.
+        again. With `in_background` it answers at once, and `WatchLyrics` shows the words while they are written. Fails with
+        INSUFFICIENT_CREDITS or GENERATE_BUSY and then leaves nothing behind; fails with LYRICS_UNAVAILABLE when nobody
+        could write and with LYRICS_REFUSED when the model will not write about this, and then the credits are back.
         """
 
         return await self._unary_unary(
@@ -3345,6 +3473,31 @@ class LyricsServiceStub(betterproto2_grpclib.ServiceStub):
             deadline=deadline,
             metadata=metadata,
         )
+
+    async def watch_lyrics(
+        self,
+        message: "WatchLyricsRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "AsyncIterator[WatchLyricsResponse]":
+        """
+        Streams words while they are written: first the whole present state, then each line of the job's log with a higher
+        sequence, those with a `draft` bringing text, then the last one with the versions, after which the stream ends. After
+        a reconnect `after_sequence` goes on where the client stopped; 0 begins with the log's first line. Fails with
+        EVENTS_GONE as `WatchJob` does.
+        """
+
+        async for response in self._unary_stream(
+            "/cadenza.composer.v1.LyricsService/WatchLyrics",
+            message,
+            WatchLyricsResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
 
     async def list_lyrics(
         self,

@@ -263,6 +263,11 @@ class Reason(betterproto2.Enum):
     Nobody could write the words; the credits are back.
     """
 
+    LYRICS_REFUSED = 40031
+    """
+    The model will not write about this; the credits are back.
+    """
+
     EVENTS_GONE = 40024
     """
     The log is kept for some time only and has no line right after this number any more; begin again with 0.
@@ -370,6 +375,7 @@ class Reason(betterproto2.Enum):
             40016: "REASON_JOB_ATTEMPTS_EXHAUSTED",
             40017: "REASON_JOB_NOT_DEAD",
             40030: "REASON_LYRICS_UNAVAILABLE",
+            40031: "REASON_LYRICS_REFUSED",
             40024: "REASON_EVENTS_GONE",
             40020: "REASON_WEBHOOK_LIMIT_REACHED",
             40021: "REASON_WEBHOOK_URL_REFUSED",
@@ -435,6 +441,7 @@ class Reason(betterproto2.Enum):
             "REASON_JOB_ATTEMPTS_EXHAUSTED": 40016,
             "REASON_JOB_NOT_DEAD": 40017,
             "REASON_LYRICS_UNAVAILABLE": 40030,
+            "REASON_LYRICS_REFUSED": 40031,
             "REASON_EVENTS_GONE": 40024,
             "REASON_WEBHOOK_LIMIT_REACHED": 40020,
             "REASON_WEBHOOK_URL_REFUSED": 40021,

@@ -1,0 +1,61 @@
+"""Models that write text, whoever runs them: what they are asked, what they answer, and how they fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from services.composer.domain.usage import ModelUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class ModelRefused(Exception):  # an outcome, not a fault
+    """Raised when a model, or the filter around it, will not write what it was asked for; *why* is its own word."""
+
+    def __init__(self, why: str, usage: ModelUsage | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.usage = usage or ModelUsage()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked: its instruction, what was said so far with the person first, and the shape of the answer.
+
+    `schema` is a JSON schema; a model that knows none is told by the instruction alone.
+    """
+
+    system: str
+    turns: tuple[str, ...]
+    schema: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    most_tokens: int = 8192
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered: `cut` when it ran into the limit of tokens, `model` as the vendor names it."""
+
+    text: str
+    model: str
+    cut: bool = False
+    usage: ModelUsage = field(default_factory=ModelUsage)
+
+
+class TextModel(Protocol):
+    """Answers questions."""
+
+    name: str
+
+    async def ask(self, question: Question, hear: Callable[[str], None], stop: Callable[[], bool]) -> Reply:
+        """Return the answer, one try; *hear* gets the text so far whenever it has grown, if it comes in pieces.
+
+        Raises VendorFailed, ModelRefused, and Stopped soon after *stop* says so.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
