@@ -220,6 +220,13 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
     "SHARE_REVOKED": Sentence(
         "该分享已被撤回，请向分享者索取新链接。", "This share was called back. Ask whoever sent it for a new link."
     ),
+    "SHARE_EXPIRED": Sentence(
+        "该分享已过期，请向分享者索取新链接。", "The time of this share is over. Ask whoever sent it for a new link."
+    ),
+    "SHARE_PASSWORD_REQUIRED": Sentence("查看该分享需要密码。", "This share is opened with a password."),
+    "SHARE_PASSWORD_WRONG": Sentence(
+        "密码不正确，请向分享者确认。", "That is not the password. Ask whoever sent the link."
+    ),
     "SHARE_NOT_ALLOWED": Sentence(
         "歌曲完成后才能分享，请稍后再试。", "The track can be shared once it is ready. Try again then."
     ),

@@ -9,6 +9,7 @@ from cadenza.share.v1.share_service_pb2_grpc import add_ShareServiceServicer_to_
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
+from services.kit.passwords import Passwords
 from services.kit.rpc.application import Application, Registered
 from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
@@ -21,7 +22,8 @@ from services.share.usecases import Shares
 async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     """Yield Share, ready to be served; of the others it calls Composer only."""
     db = Database(config.database_url)
-    shares = Shares(db, TrackServiceStub(peers.channel("composer")), now)
+    passwords = Passwords()
+    shares = Shares(db, TrackServiceStub(peers.channel("composer")), now, passwords=passwords)
     try:
         yield Application(
             name="share",
@@ -31,6 +33,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             pings={"database": db.ping},
         )
     finally:
+        passwords.close()
         await db.close()
 
 

@@ -8,7 +8,7 @@ from cadenza.share.v1 import share_service_pb2 as pb
 from cadenza.share.v1 import share_service_pb2_grpc as pb_grpc
 from services.kit.rpc.call import ServicerContext, current_call
 from services.kit.rpc.identity import current_user
-from services.share.domain import Line, Share, Shown, State, link
+from services.share.domain import Line, Share, Shown, State, Terms, link
 from services.share.usecases import Shares
 
 # The gateway says with which HTTP method it was asked; a HEAD is nobody listening.
@@ -27,15 +27,20 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
 
     async def CreateShare(self, request: pb.CreateShareRequest, context: ServicerContext) -> pb.CreateShareResponse:
         """Share one of the caller's tracks."""
-        share = await self._shares.create(current_user().user_id, request.track_id.lower())
+        share = await self._shares.create(current_user().user_id, request.track_id.lower(), _terms(request))
         message = self._share(share)
         return pb.CreateShareResponse(share=message, share_code=share.share_code, link_url=message.link_url)
 
     async def ResolveShare(self, request: pb.ResolveShareRequest, context: ServicerContext) -> pb.ResolveShareResponse:
         """Return what a share shows."""
         counted = current_call().metadata.get(HTTP_METHOD, "").upper() != "HEAD"
-        shown = await self._shares.show(request.share_code, counted=counted)
+        shown = await self._shares.show(request.share_code, request.ticket, counted=counted)
         return pb.ResolveShareResponse(shared_track=self._shared_track(shown))
+
+    async def UnlockShare(self, request: pb.UnlockShareRequest, context: ServicerContext) -> pb.UnlockShareResponse:
+        """Return a ticket for the password."""
+        ticket, end = await self._shares.unlock(request.share_code, request.password, current_call().client_ip)
+        return pb.UnlockShareResponse(ticket=ticket, expire_time=_time(end))
 
     async def ListShares(self, request: pb.ListSharesRequest, context: ServicerContext) -> pb.ListSharesResponse:
         """Return a page of the caller's shares."""
@@ -45,9 +50,8 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
         return pb.ListSharesResponse(shares=[self._share(share) for share in page], next_page_token=more)
 
     async def UpdateShare(self, request: pb.UpdateShareRequest, context: ServicerContext) -> pb.UpdateShareResponse:
-        """Put one of the caller's shares on the public list or take it off."""
-        listed = request.listed if request.HasField("listed") else None
-        share = await self._shares.enlist(current_user().user_id, request.share_code, listed=listed)
+        """Change one of the caller's shares."""
+        share = await self._shares.change(current_user().user_id, request.share_code, _terms(request))
         return pb.UpdateShareResponse(share=self._share(share))
 
     async def ListPublicSongs(
@@ -68,17 +72,20 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
         return pb.RevokeShareResponse(share=self._share(share))
 
     def _share(self, share: Share) -> pb.Share:
+        over = share.state is State.ACTIVE and self._shares.is_over(share)
         return pb.Share(
             share_id=share.share_id,
             share_code=share.share_code,
             track_id=share.track_id,
-            state=_STATES[share.state],
+            state=_STATES[share.state] if not over else pb.Share.STATE_EXPIRED,
             link_url=link(self._public_url, share.share_code),
             view_count=share.view_count,
             create_time=_time(share.create_time),
             revoke_time=_time(share.revoke_time),
             listed=share.listed,
             category=share.category,
+            expire_time=_time(share.expire_time),
+            locked=bool(share.password_hash),
         )
 
     def _shared_track(self, shown: Shown) -> pb.SharedTrack:
@@ -100,6 +107,15 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             lines=[_line(line) for line in variant.lines],
             provider=shown.provider,
         )
+
+
+def _terms(request: pb.CreateShareRequest | pb.UpdateShareRequest) -> Terms:
+    listed = request.listed if isinstance(request, pb.UpdateShareRequest) and request.HasField("listed") else None
+    return Terms(
+        listed=listed,
+        lifetime_s=request.lifetime_s if request.HasField("lifetime_s") else None,
+        password=request.password if request.HasField("password") else None,
+    )
 
 
 def _line(line: Line) -> pb.SharedLine:

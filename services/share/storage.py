@@ -9,10 +9,17 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ForeignKey,
     Index,
+    Integer,
     Table,
     Text,
     UniqueConstraint,
+    case,
+    delete,
+    func,
+    null,
+    or_,
     select,
     text,
     update,
@@ -41,16 +48,29 @@ shares = Table(
     time_column("revoke_time", nullable=True),
     Column("listed", Boolean, nullable=False, server_default=text("false")),
     Column("category", Text, nullable=False, server_default=text("''")),
+    time_column("expire_time", nullable=True),
+    Column("password_hash", Text, nullable=False, server_default=text("''")),
     # The same track keeps its code for its owner, whatever happens to the share.
     UniqueConstraint("user_id", "track_id"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
     CheckConstraint("(state = 'revoked') = (revoke_time IS NOT NULL)", name="revoke_time"),
     CheckConstraint("view_count >= 0", name="view_count"),
-    CheckConstraint("NOT listed OR state = 'active'", name="listed"),
+    CheckConstraint("NOT listed OR (state = 'active' AND password_hash = '')", name="listed"),
 )
 Index("ix_shares_user_id_share_id", shares.c.user_id, shares.c.share_id)
 Index("ix_shares_listed", shares.c.share_id, postgresql_where=shares.c.listed)
 Index("ix_shares_listed_category", shares.c.category, shares.c.share_id, postgresql_where=shares.c.listed)
+
+# Wrong passwords of the last minutes. Of an address only a hash is kept, and not for long.
+guesses = Table(
+    "guesses",
+    metadata,
+    Column("share_id", ForeignKey(shares.c.share_id, ondelete="CASCADE"), primary_key=True),
+    Column("place", Text, primary_key=True),
+    Column("wrong", Integer, nullable=False),
+    time_column("begin_time"),
+    CheckConstraint("wrong >= 0", name="wrong"),
+)
 
 
 class CodeTaken(Exception):  # the fact; the caller draws another code
@@ -67,7 +87,8 @@ async def open_share(
 ) -> Share:
     """Return the person's share of the track, valid: the one that was there, or a new one with this code.
 
-    Raises CodeTaken; the transaction is of no use then.
+    One that was called back or has ended begins anew, without end and password. Raises CodeTaken; the transaction is of
+    no use then.
     """
     statement = insert(shares).values(
         share_id=share_id,
@@ -77,8 +98,18 @@ async def open_share(
         state=State.ACTIVE.value,
         create_time=at,
     )
+    over = or_(shares.c.state != State.ACTIVE.value, shares.c.expire_time <= at)
     statement = statement.on_conflict_do_update(
-        index_elements=["user_id", "track_id"], set_={"state": State.ACTIVE.value, "revoke_time": None}
+        index_elements=["user_id", "track_id"],
+        set_={
+            "state": State.ACTIVE.value,
+            "revoke_time": None,
+            "expire_time": case((over, null()), else_=shares.c.expire_time),
+            "password_hash": case((over, ""), else_=shares.c.password_hash),
+            # What is over is on no list, and its owner decides anew.
+            "listed": case((over, False), else_=shares.c.listed),
+            "category": case((over, ""), else_=shares.c.category),
+        },
     )
     try:
         row = (await tx.execute(statement.returning(shares))).mappings().one()
@@ -105,9 +136,9 @@ async def page(tx: AsyncConnection, user_id: str, *, before: str, count: int) ->
     return [_share(row) for row in rows.mappings()]
 
 
-async def listed_page(tx: AsyncConnection, category: str, *, before: str, count: int) -> Sequence[Share]:
-    """Return up to `count` listed shares, of one category unless it is empty, newest first, older than `before`."""
-    query = select(shares).where(shares.c.listed)
+async def listed_page(tx: AsyncConnection, category: str, *, before: str, count: int, at: datetime) -> Sequence[Share]:
+    """Return up to `count` shares listed now, of one category unless it is empty, newest first, older than `before`."""
+    query = select(shares).where(shares.c.listed, or_(shares.c.expire_time.is_(None), shares.c.expire_time > at))
     if category:
         query = query.where(shares.c.category == category)
     if before:
@@ -116,11 +147,33 @@ async def listed_page(tx: AsyncConnection, category: str, *, before: str, count:
     return [_share(row) for row in rows.mappings()]
 
 
-async def enlist(tx: AsyncConnection, share_id: str, *, listed: bool, category: str) -> Share | None:
-    """Return the valid share, put on the public list or taken off it; None when it was called back meanwhile."""
+async def change(tx: AsyncConnection, share_id: str, **values: Any) -> Share | None:
+    """Return the valid share with the values written; None when it was called back meanwhile."""
     statement = update(shares).where(shares.c.share_id == share_id, shares.c.state == State.ACTIVE.value)
-    row = (await tx.execute(statement.values(listed=listed, category=category).returning(shares))).mappings().first()
+    row = (await tx.execute(statement.values(**values).returning(shares))).mappings().first()
     return _share(row) if row else None
+
+
+async def guess(tx: AsyncConnection, share_id: str, place: str, *, at: datetime, since: datetime) -> tuple[int, int]:
+    """Count one password that is going to be tried; return how many since then, of this place and of all places.
+
+    The share's row is locked, so that no guesses at the same moment count as one.
+    """
+    await tx.execute(select(shares.c.share_id).where(shares.c.share_id == share_id).with_for_update())
+    mine = guesses.c.share_id == share_id
+    await tx.execute(delete(guesses).where(mine, guesses.c.begin_time <= since))
+    statement = insert(guesses).values(share_id=share_id, place=place, wrong=1, begin_time=at)
+    statement = statement.on_conflict_do_update(
+        index_elements=["share_id", "place"], set_={"wrong": guesses.c.wrong + 1}
+    )
+    here = (await tx.execute(statement.returning(guesses.c.wrong))).scalar_one()
+    everywhere = (await tx.execute(select(func.sum(guesses.c.wrong)).where(mine))).scalar_one()
+    return int(here), int(everywhere)
+
+
+async def forgive(tx: AsyncConnection, share_id: str, place: str) -> None:
+    """Forget the wrong passwords of a place that knows the right one."""
+    await tx.execute(delete(guesses).where(guesses.c.share_id == share_id, guesses.c.place == place))
 
 
 async def revoke(tx: AsyncConnection, share_code: str, user_id: str, at: datetime) -> Share | None:

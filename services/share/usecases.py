@@ -1,6 +1,7 @@
 """What Share does: makes codes, shows what they stand for, calls them back."""
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from cadenza.composer.v1.sung_line_pb2 import SungLine
 from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, ResolveTracksRequest, Track
@@ -8,11 +9,24 @@ from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.engine import Database
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import ParamInvalid, RemoteError
+from services.kit.errors import ParamInvalid, RateLimited, RemoteError
 from services.kit.ids import is_id, new_id
+from services.kit.passwords import Passwords
 from services.kit.rpc.errors import calling
 from services.share import domain, storage
-from services.share.domain import Line, Share, ShareNotAllowed, ShareNotFound, Shown, Syllable, Variant
+from services.share.domain import (
+    GUESS_WINDOW,
+    Line,
+    Share,
+    ShareNotAllowed,
+    ShareNotFound,
+    SharePasswordWrong,
+    Shown,
+    State,
+    Syllable,
+    Terms,
+    Variant,
+)
 
 if TYPE_CHECKING:
     # The name exists for the type checker only.
@@ -25,14 +39,15 @@ _DRAWS = 3
 class Shares:
     """The shares of all users."""
 
-    def __init__(self, db: Database, tracks: "TrackServiceAsyncStub", clock: Clock) -> None:
+    def __init__(self, db: Database, tracks: "TrackServiceAsyncStub", clock: Clock, *, passwords: Passwords) -> None:
         """Use the collaborators; `tracks` describes what is shared."""
         self._db = db
         self._tracks = tracks
         self._clock = clock
+        self._passwords = passwords
 
-    async def create(self, user_id: str, track_id: str) -> Share:
-        """Return the person's valid share of their track; the same track keeps its code.
+    async def create(self, user_id: str, track_id: str, terms: Terms) -> Share:
+        """Return the person's valid share of their track under these terms; the same track keeps its code.
 
         Raises NotFound for a track that is not theirs and ShareNotAllowed for one that cannot be heard yet.
         """
@@ -40,10 +55,11 @@ class Shares:
         if _variant(track) is None:
             message = "only a track that can be heard can be shared"
             raise ShareNotAllowed(message, track_id=track_id, state=Track.State.Name(track.state))
+        values = await self._values(terms)
         for _ in range(_DRAWS):
             try:
                 async with self._db.transaction(Act.SHARE_CREATE) as tx:
-                    return await storage.open_share(
+                    share = await storage.open_share(
                         tx,
                         share_id=new_id(),
                         share_code=domain.new_code(),
@@ -51,51 +67,101 @@ class Shares:
                         user_id=user_id,
                         at=self._clock(),
                     )
+                    return (await storage.change(tx, share.share_id, **values) if values else None) or share
             except storage.CodeTaken:
                 continue
         message = "no free code was found"
         raise RuntimeError(message)
 
-    async def show(self, share_code: str, *, counted: bool) -> Shown:
+    async def show(self, share_code: str, ticket: str, *, counted: bool) -> Shown:
         """Return what the page of a share shows, and count the opening if asked to.
 
-        Raises ShareNotFound for an unknown code, ShareRevoked for a share that was called back
-        and for one whose track was deleted since.
+        Raises ShareNotFound for an unknown code, ShareRevoked for a share that was called back and for one whose track
+        was deleted since, ShareExpired, and SharePasswordRequired without a ticket that opens it.
         """
-        share = await self._by_code(share_code)
-        share.require_open()
+        share, now = await self._by_code(share_code), self._clock()
+        share.require_open(now)
+        share.require_ticket(ticket, now)
+        return await self._described(share, counted=counted)
+
+    async def _described(self, share: Share, *, counted: bool) -> Shown:
         try:
             track = await self._track(share.track_id, share.user_id)
         except RemoteError as error:
             if error.reason == "NOT_FOUND":
-                raise domain.revoked(share_code) from error
+                raise domain.revoked(share.share_code) from error
             raise
         variant = _variant(track)
         if variant is None:
-            raise domain.revoked(share_code)
+            raise domain.revoked(share.share_code)
         if counted:
             async with self._db.transaction() as tx:
                 await storage.count_view(tx, share.share_id)
         return _shown(share, track, variant)
 
-    async def enlist(self, user_id: str, share_code: str, *, listed: bool | None) -> Share:
-        """Return the person's share, on the public list or not; None leaves it as it is.
+    def is_over(self, share: Share) -> bool:
+        """Return whether the time of the share is over now."""
+        return share.expired(self._clock())
 
-        Raises ShareNotFound, also for somebody else's, and ShareRevoked for one that was called back or whose track is
-        gone.
+    async def unlock(self, share_code: str, password: str, address: str) -> tuple[str, datetime]:
+        """Return a ticket of the share and when it ends.
+
+        Raises ShareNotFound, ShareRevoked, ShareExpired, SharePasswordWrong, and RateLimited when too many passwords
+        were tried lately, from this address or from all together. A share without a password is opened by any.
+        """
+        share, now = await self._by_code(share_code), self._clock()
+        share.require_open(now)
+        if not share.password_hash:
+            return share.ticket(now)
+        place = domain.place_of(share, address)
+        # Counted before it is looked at: however many try at once, no more are looked at than may be.
+        async with self._db.transaction() as tx:
+            here, everywhere = await storage.guess(tx, share.share_id, place, at=now, since=now - GUESS_WINDOW)
+        if here > domain.GUESSES_OF_ONE or everywhere > domain.GUESSES_OF_ALL:
+            message = "too many passwords were tried"
+            raise RateLimited(message, retry_after_s=int(GUESS_WINDOW.total_seconds()))
+        if not await self._passwords.matches(share.password_hash, password):
+            raise SharePasswordWrong("this is not the password of the share", share_code=share_code)
+        async with self._db.transaction() as tx:
+            await storage.forgive(tx, share.share_id, place)
+        return share.ticket(now)
+
+    async def change(self, user_id: str, share_code: str, terms: Terms) -> Share:
+        """Return the person's share under these terms; a password takes it off the public list.
+
+        Raises ShareNotFound, also for somebody else's, ShareRevoked for one that was called back or whose track is
+        gone, and ParamInvalid when a share with a password is to be listed.
         """
         share = await self._by_code(share_code)
         if share.user_id != user_id:
             raise _unknown(share_code)
-        share.require_open()
-        if listed is None:
+        if share.state is not State.ACTIVE:
+            raise domain.revoked(share_code)
+        values = await self._values(terms)
+        if terms.listed:
+            if values.get("password_hash", share.password_hash):
+                raise ParamInvalid.of("listed", "must be false for a share with a password")
+            values["category"] = (await self._described(share, counted=False)).variant.style
+        if not values:
             return share
-        category = (await self.show(share_code, counted=False)).variant.style if listed else ""
         async with self._db.transaction() as tx:
-            changed = await storage.enlist(tx, share.share_id, listed=listed, category=category)
+            changed = await storage.change(tx, share.share_id, **values)
         if changed is None:
             raise domain.revoked(share_code)
         return changed
+
+    async def _values(self, terms: Terms) -> dict[str, Any]:
+        """Return the columns that these terms write."""
+        values: dict[str, Any] = {}
+        if terms.listed is not None:
+            values |= {"listed": terms.listed, "category": ""}
+        if terms.lifetime_s is not None:
+            values["expire_time"] = terms.expire_time(self._clock())
+        if terms.password is not None:
+            values["password_hash"] = await self._passwords.hash(terms.password) if terms.password else ""
+            if terms.password:
+                values |= {"listed": terms.listed or False, "category": ""}
+        return values
 
     async def public(self, category: str, *, page_size: int, page_token: str) -> tuple[list[Shown], str]:
         """Return a page of the public list, newest first, and the token of the next page or ''.
@@ -104,7 +170,7 @@ class Shares:
         """
         before, size = _last_id(page_token), clamp_page_size(page_size)
         async with self._db.transaction() as tx:
-            found = list(await storage.listed_page(tx, category, before=before, count=size + 1))
+            found = list(await storage.listed_page(tx, category, before=before, count=size + 1, at=self._clock()))
         more = encode_token(found[size - 1].share_id) if len(found) > size else ""
         shares = found[:size]
         if not shares:

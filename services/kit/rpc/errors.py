@@ -88,6 +88,9 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
     "SHARE_NOT_FOUND": Code.NOT_FOUND,
     "SHARE_REVOKED": Code.FAILED_PRECONDITION,
     "SHARE_NOT_ALLOWED": Code.FAILED_PRECONDITION,
+    "SHARE_EXPIRED": Code.FAILED_PRECONDITION,
+    "SHARE_PASSWORD_REQUIRED": Code.PERMISSION_DENIED,
+    "SHARE_PASSWORD_WRONG": Code.PERMISSION_DENIED,
 }
 
 # What a bare code means when the other side was not one of ours, or was gRPC itself.

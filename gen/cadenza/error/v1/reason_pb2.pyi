@@ -144,6 +144,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The share was revoked or has expired."""
     REASON_SHARE_NOT_ALLOWED: _Reason.ValueType  # 50003
     """The track cannot be shared in its present state."""
+    REASON_SHARE_EXPIRED: _Reason.ValueType  # 50004
+    """The time of the share is over."""
+    REASON_SHARE_PASSWORD_REQUIRED: _Reason.ValueType  # 50005
+    """The share is shown to whoever knows its password."""
+    REASON_SHARE_PASSWORD_WRONG: _Reason.ValueType  # 50006
+    """The password is not that of the share."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Names every error a client can meet. The number is the public code of the JSON envelope,
@@ -272,4 +278,10 @@ REASON_SHARE_REVOKED: Reason.ValueType  # 50002
 """The share was revoked or has expired."""
 REASON_SHARE_NOT_ALLOWED: Reason.ValueType  # 50003
 """The track cannot be shared in its present state."""
+REASON_SHARE_EXPIRED: Reason.ValueType  # 50004
+"""The time of the share is over."""
+REASON_SHARE_PASSWORD_REQUIRED: Reason.ValueType  # 50005
+"""The share is shown to whoever knows its password."""
+REASON_SHARE_PASSWORD_WRONG: Reason.ValueType  # 50006
+"""The password is not that of the share."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

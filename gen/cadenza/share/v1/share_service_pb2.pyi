@@ -58,6 +58,8 @@ class Share(_message.Message):
         """The page shows the track."""
         STATE_REVOKED: Share._State.ValueType  # 2
         """The page says that the share was called back."""
+        STATE_EXPIRED: Share._State.ValueType  # 3
+        """The page says that the time of the share is over."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Names where a share stands."""
@@ -68,6 +70,8 @@ class Share(_message.Message):
     """The page shows the track."""
     STATE_REVOKED: Share.State.ValueType  # 2
     """The page says that the share was called back."""
+    STATE_EXPIRED: Share.State.ValueType  # 3
+    """The page says that the time of the share is over."""
 
     SHARE_ID_FIELD_NUMBER: _builtins.int
     SHARE_CODE_FIELD_NUMBER: _builtins.int
@@ -79,6 +83,8 @@ class Share(_message.Message):
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     LISTED_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    LOCKED_FIELD_NUMBER: _builtins.int
     share_id: _builtins.str
     """Identifier of the share."""
     share_code: _builtins.str
@@ -95,6 +101,8 @@ class Share(_message.Message):
     """True while the song is on the public list, which only its owner decides."""
     category: _builtins.str
     """Category it is listed under: the style of its sound when it was put there; empty while it is not listed."""
+    locked: _builtins.bool
+    """True when a password is asked for."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the share was made."""
@@ -102,6 +110,10 @@ class Share(_message.Message):
     @_builtins.property
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
         """When the share was called back; absent while it is valid."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the share ends by itself; absent when it does not."""
 
     def __init__(
         self,
@@ -116,10 +128,12 @@ class Share(_message.Message):
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         listed: _builtins.bool = ...,
         category: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        locked: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "create_time", b"create_time", "link_url", b"link_url", "listed", b"listed", "revoke_time", b"revoke_time", "share_code", b"share_code", "share_id", b"share_id", "state", b"state", "track_id", b"track_id", "view_count", b"view_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "create_time", b"create_time", "expire_time", b"expire_time", "link_url", b"link_url", "listed", b"listed", "locked", b"locked", "revoke_time", b"revoke_time", "share_code", b"share_code", "share_id", b"share_id", "state", b"state", "track_id", b"track_id", "view_count", b"view_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -285,8 +299,14 @@ class CreateShareRequest(_message.Message):
 
     TRACK_ID_FIELD_NUMBER: _builtins.int
     SHARE_TYPES_FIELD_NUMBER: _builtins.int
+    LIFETIME_S_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track, ready."""
+    lifetime_s: _builtins.int
+    """Seconds from now until the share ends, a minute to ten years; 0 means never."""
+    password: _builtins.str
+    """Password that visitors have to know, 4 to 64 characters; empty means none."""
     @_builtins.property
     def share_types(self) -> _containers.RepeatedScalarFieldContainer[Global___ShareType.ValueType]:
         """The kinds of share wanted; empty means a link."""
@@ -296,12 +316,21 @@ class CreateShareRequest(_message.Message):
         *,
         track_id: _builtins.str = ...,
         share_types: _abc.Iterable[Global___ShareType.ValueType] | None = ...,
+        lifetime_s: _builtins.int | None = ...,
+        password: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lifetime_s", b"_lifetime_s", "_password", b"_password", "lifetime_s", b"lifetime_s", "password", b"password"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["share_types", b"share_types", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lifetime_s", b"_lifetime_s", "_password", b"_password", "lifetime_s", b"lifetime_s", "password", b"password", "share_types", b"share_types", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__lifetime_s: _TypeAlias = _typing.Literal["lifetime_s"]  # noqa: Y015
+    _WhichOneofArgType__lifetime_s: _TypeAlias = _typing.Literal["_lifetime_s", b"_lifetime_s"]  # noqa: Y015
+    _WhichOneofReturnType__password: _TypeAlias = _typing.Literal["password"]  # noqa: Y015
+    _WhichOneofArgType__password: _TypeAlias = _typing.Literal["_password", b"_password"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lifetime_s) -> _WhichOneofReturnType__lifetime_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__password) -> _WhichOneofReturnType__password | None: ...
 
 Global___CreateShareRequest: _TypeAlias = CreateShareRequest  # noqa: Y015
 
@@ -344,16 +373,20 @@ class ResolveShareRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SHARE_CODE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
     """The code."""
+    ticket: _builtins.str
+    """What UnlockShare has answered; only a share with a password asks for it."""
     def __init__(
         self,
         *,
         share_code: _builtins.str = ...,
+        ticket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["share_code", b"share_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share_code", b"share_code", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,6 +415,60 @@ class ResolveShareResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveShareResponse: _TypeAlias = ResolveShareResponse  # noqa: Y015
+
+@_typing.final
+class UnlockShareRequest(_message.Message):
+    """Asks to open a share with a password."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_CODE_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    share_code: _builtins.str
+    """The code."""
+    password: _builtins.str
+    """The password."""
+    def __init__(
+        self,
+        *,
+        share_code: _builtins.str = ...,
+        password: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["password", b"password", "share_code", b"share_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlockShareRequest: _TypeAlias = UnlockShareRequest  # noqa: Y015
+
+@_typing.final
+class UnlockShareResponse(_message.Message):
+    """Answers with what opens the share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """The ticket, for ResolveShare."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends."""
+
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlockShareResponse: _TypeAlias = UnlockShareResponse  # noqa: Y015
 
 @_typing.final
 class ListSharesRequest(_message.Message):
@@ -445,23 +532,40 @@ class UpdateShareRequest(_message.Message):
 
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     LISTED_FIELD_NUMBER: _builtins.int
+    LIFETIME_S_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
     """The code."""
     listed: _builtins.bool
     """True puts it on the public list, false takes it off."""
+    lifetime_s: _builtins.int
+    """Seconds from now until the share ends, a minute to ten years; 0 means never."""
+    password: _builtins.str
+    """Password that visitors have to know, 4 to 64 characters; empty takes it off."""
     def __init__(
         self,
         *,
         share_code: _builtins.str = ...,
         listed: _builtins.bool | None = ...,
+        lifetime_s: _builtins.int | None = ...,
+        password: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_listed", b"_listed", "listed", b"listed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lifetime_s", b"_lifetime_s", "_listed", b"_listed", "_password", b"_password", "lifetime_s", b"lifetime_s", "listed", b"listed", "password", b"password"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_listed", b"_listed", "listed", b"listed", "share_code", b"share_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lifetime_s", b"_lifetime_s", "_listed", b"_listed", "_password", b"_password", "lifetime_s", b"lifetime_s", "listed", b"listed", "password", b"password", "share_code", b"share_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lifetime_s: _TypeAlias = _typing.Literal["lifetime_s"]  # noqa: Y015
+    _WhichOneofArgType__lifetime_s: _TypeAlias = _typing.Literal["_lifetime_s", b"_lifetime_s"]  # noqa: Y015
     _WhichOneofReturnType__listed: _TypeAlias = _typing.Literal["listed"]  # noqa: Y015
     _WhichOneofArgType__listed: _TypeAlias = _typing.Literal["_listed", b"_listed"]  # noqa: Y015
+    _WhichOneofReturnType__password: _TypeAlias = _typing.Literal["password"]  # noqa: Y015
+    _WhichOneofArgType__password: _TypeAlias = _typing.Literal["_password", b"_password"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lifetime_s) -> _WhichOneofReturnType__lifetime_s | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__listed) -> _WhichOneofReturnType__listed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__password) -> _WhichOneofReturnType__password | None: ...
 
 Global___UpdateShareRequest: _TypeAlias = UpdateShareRequest  # noqa: Y015
 

@@ -45,6 +45,11 @@ class ShareServiceStub:
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ResolveShareRequest.SerializeToString,
                 response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ResolveShareResponse.FromString,
                 _registered_method=True)
+        self.UnlockShare = channel.unary_unary(
+                '/cadenza.share.v1.ShareService/UnlockShare',
+                request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareRequest.SerializeToString,
+                response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareResponse.FromString,
+                _registered_method=True)
         self.ListShares = channel.unary_unary(
                 '/cadenza.share.v1.ShareService/ListShares',
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesRequest.SerializeToString,
@@ -72,14 +77,24 @@ class ShareServiceServicer:
     """
 
     def CreateShare(self, request, context):
-        """Shares one of the caller's tracks. The same track keeps its code; a revoked share is made valid again.
+        """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
+        valid again, without end and password unless they are named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveShare(self, request, context):
-        """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code and SHARE_REVOKED for one called back.
+        """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code, SHARE_REVOKED for one called back,
+        SHARE_EXPIRED for one whose time is over, and SHARE_PASSWORD_REQUIRED without the ticket of a share with a password.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlockShare(self, request, context):
+        """Answers the password of a share with a ticket that opens it for twelve hours, or until the password is changed.
+        Fails with SHARE_PASSWORD_WRONG, and with RATE_LIMITED after five wrong ones from one place within ten minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,8 +108,8 @@ class ShareServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateShare(self, request, context):
-        """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
-        SHARE_REVOKED for one that was called back.
+        """Changes one of the caller's shares; an absent field stays as it is. A share with a password is on no list: giving it
+        one takes it off, and listing it fails with PARAM_INVALID. Fails with SHARE_REVOKED for one that was called back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +142,11 @@ def add_ShareServiceServicer_to_server(servicer, server):
                     servicer.ResolveShare,
                     request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ResolveShareRequest.FromString,
                     response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ResolveShareResponse.SerializeToString,
+            ),
+            'UnlockShare': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlockShare,
+                    request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareRequest.FromString,
+                    response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareResponse.SerializeToString,
             ),
             'ListShares': grpc.unary_unary_rpc_method_handler(
                     servicer.ListShares,
@@ -204,6 +224,33 @@ class ShareService:
             '/cadenza.share.v1.ShareService/ResolveShare',
             cadenza_dot_share_dot_v1_dot_share__service__pb2.ResolveShareRequest.SerializeToString,
             cadenza_dot_share_dot_v1_dot_share__service__pb2.ResolveShareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlockShare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.share.v1.ShareService/UnlockShare',
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareRequest.SerializeToString,
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareResponse.FromString,
             options,
             channel_credentials,
             insecure,

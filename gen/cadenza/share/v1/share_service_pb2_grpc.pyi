@@ -34,14 +34,22 @@ class ShareServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ShareServiceAsyncStub: ...
     CreateShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.CreateShareRequest, _share_service_pb2.CreateShareResponse]
-    """Shares one of the caller's tracks. The same track keeps its code; a revoked share is made valid again."""
+    """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
+    valid again, without end and password unless they are named.
+    """
     ResolveShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ResolveShareRequest, _share_service_pb2.ResolveShareResponse]
-    """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code and SHARE_REVOKED for one called back."""
+    """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code, SHARE_REVOKED for one called back,
+    SHARE_EXPIRED for one whose time is over, and SHARE_PASSWORD_REQUIRED without the ticket of a share with a password.
+    """
+    UnlockShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.UnlockShareRequest, _share_service_pb2.UnlockShareResponse]
+    """Answers the password of a share with a ticket that opens it for twelve hours, or until the password is changed.
+    Fails with SHARE_PASSWORD_WRONG, and with RATE_LIMITED after five wrong ones from one place within ten minutes.
+    """
     ListShares: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ListSharesRequest, _share_service_pb2.ListSharesResponse]
     """Lists the caller's shares, the newest first."""
     UpdateShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.UpdateShareRequest, _share_service_pb2.UpdateShareResponse]
-    """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
-    SHARE_REVOKED for one that was called back.
+    """Changes one of the caller's shares; an absent field stays as it is. A share with a password is on no list: giving it
+    one takes it off, and listing it fails with PARAM_INVALID. Fails with SHARE_REVOKED for one that was called back.
     """
     ListPublicSongs: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]
     """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
@@ -56,14 +64,22 @@ class ShareServiceAsyncStub(ShareServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.CreateShareRequest, _share_service_pb2.CreateShareResponse]  # type: ignore[assignment]
-    """Shares one of the caller's tracks. The same track keeps its code; a revoked share is made valid again."""
+    """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
+    valid again, without end and password unless they are named.
+    """
     ResolveShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ResolveShareRequest, _share_service_pb2.ResolveShareResponse]  # type: ignore[assignment]
-    """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code and SHARE_REVOKED for one called back."""
+    """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code, SHARE_REVOKED for one called back,
+    SHARE_EXPIRED for one whose time is over, and SHARE_PASSWORD_REQUIRED without the ticket of a share with a password.
+    """
+    UnlockShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.UnlockShareRequest, _share_service_pb2.UnlockShareResponse]  # type: ignore[assignment]
+    """Answers the password of a share with a ticket that opens it for twelve hours, or until the password is changed.
+    Fails with SHARE_PASSWORD_WRONG, and with RATE_LIMITED after five wrong ones from one place within ten minutes.
+    """
     ListShares: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ListSharesRequest, _share_service_pb2.ListSharesResponse]  # type: ignore[assignment]
     """Lists the caller's shares, the newest first."""
     UpdateShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.UpdateShareRequest, _share_service_pb2.UpdateShareResponse]  # type: ignore[assignment]
-    """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
-    SHARE_REVOKED for one that was called back.
+    """Changes one of the caller's shares; an absent field stays as it is. A share with a password is on no list: giving it
+    one takes it off, and listing it fails with PARAM_INVALID. Fails with SHARE_REVOKED for one that was called back.
     """
     ListPublicSongs: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]  # type: ignore[assignment]
     """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
@@ -81,7 +97,9 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _share_service_pb2.CreateShareRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.CreateShareResponse, _abc.Awaitable[_share_service_pb2.CreateShareResponse]]:
-        """Shares one of the caller's tracks. The same track keeps its code; a revoked share is made valid again."""
+        """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
+        valid again, without end and password unless they are named.
+        """
 
     @_abc_1.abstractmethod
     def ResolveShare(
@@ -89,7 +107,19 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _share_service_pb2.ResolveShareRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.ResolveShareResponse, _abc.Awaitable[_share_service_pb2.ResolveShareResponse]]:
-        """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code and SHARE_REVOKED for one called back."""
+        """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code, SHARE_REVOKED for one called back,
+        SHARE_EXPIRED for one whose time is over, and SHARE_PASSWORD_REQUIRED without the ticket of a share with a password.
+        """
+
+    @_abc_1.abstractmethod
+    def UnlockShare(
+        self,
+        request: _share_service_pb2.UnlockShareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_share_service_pb2.UnlockShareResponse, _abc.Awaitable[_share_service_pb2.UnlockShareResponse]]:
+        """Answers the password of a share with a ticket that opens it for twelve hours, or until the password is changed.
+        Fails with SHARE_PASSWORD_WRONG, and with RATE_LIMITED after five wrong ones from one place within ten minutes.
+        """
 
     @_abc_1.abstractmethod
     def ListShares(
@@ -105,8 +135,8 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _share_service_pb2.UpdateShareRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.UpdateShareResponse, _abc.Awaitable[_share_service_pb2.UpdateShareResponse]]:
-        """Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
-        SHARE_REVOKED for one that was called back.
+        """Changes one of the caller's shares; an absent field stays as it is. A share with a password is on no list: giving it
+        one takes it off, and listing it fails with PARAM_INVALID. Fails with SHARE_REVOKED for one that was called back.
         """
 
     @_abc_1.abstractmethod

@@ -323,6 +323,21 @@ class Reason(betterproto2.Enum):
     The track cannot be shared in its present state.
     """
 
+    SHARE_EXPIRED = 50004
+    """
+    The time of the share is over.
+    """
+
+    SHARE_PASSWORD_REQUIRED = 50005
+    """
+    The share is shown to whoever knows its password.
+    """
+
+    SHARE_PASSWORD_WRONG = 50006
+    """
+    The password is not that of the share.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -387,6 +402,9 @@ class Reason(betterproto2.Enum):
             50001: "REASON_SHARE_NOT_FOUND",
             50002: "REASON_SHARE_REVOKED",
             50003: "REASON_SHARE_NOT_ALLOWED",
+            50004: "REASON_SHARE_EXPIRED",
+            50005: "REASON_SHARE_PASSWORD_REQUIRED",
+            50006: "REASON_SHARE_PASSWORD_WRONG",
         }
 
     @classmethod
@@ -453,4 +471,7 @@ class Reason(betterproto2.Enum):
             "REASON_SHARE_NOT_FOUND": 50001,
             "REASON_SHARE_REVOKED": 50002,
             "REASON_SHARE_NOT_ALLOWED": 50003,
+            "REASON_SHARE_EXPIRED": 50004,
+            "REASON_SHARE_PASSWORD_REQUIRED": 50005,
+            "REASON_SHARE_PASSWORD_WRONG": 50006,
         }

@@ -21,6 +21,8 @@ __all__ = (
     "SharedLine",
     "SharedSyllable",
     "SharedTrack",
+    "UnlockShareRequest",
+    "UnlockShareResponse",
     "UpdateShareRequest",
     "UpdateShareResponse",
 )
@@ -62,12 +64,18 @@ class ShareState(betterproto2.Enum):
     The page says that the share was called back.
     """
 
+    EXPIRED = 3
+    """
+    The page says that the time of the share is over.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
             0: "STATE_UNSPECIFIED",
             1: "STATE_ACTIVE",
             2: "STATE_REVOKED",
+            3: "STATE_EXPIRED",
         }
 
     @classmethod
@@ -76,6 +84,7 @@ class ShareState(betterproto2.Enum):
             "STATE_UNSPECIFIED": 0,
             "STATE_ACTIVE": 1,
             "STATE_REVOKED": 2,
+            "STATE_EXPIRED": 3,
         }
 
 
@@ -123,6 +132,16 @@ class CreateShareRequest(betterproto2.Message):
     share_types: "list[ShareType]" = betterproto2.field(2, betterproto2.TYPE_ENUM, repeated=True)
     """
     The kinds of share wanted; empty means a link.
+    """
+
+    lifetime_s: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT64, optional=True)
+    """
+    Seconds from now until the share ends, a minute to ten years; 0 means never.
+    """
+
+    password: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    """
+    Password that visitors have to know, 4 to 64 characters; empty means none.
     """
 
 
@@ -250,6 +269,11 @@ class ResolveShareRequest(betterproto2.Message):
     The code.
     """
 
+    ticket: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    What UnlockShare has answered; only a share with a password asks for it.
+    """
+
 
 default_message_pool.register_message("cadenza.share.v1", "ResolveShareRequest", ResolveShareRequest)
 
@@ -357,6 +381,18 @@ class Share(betterproto2.Message):
     category: "str" = betterproto2.field(10, betterproto2.TYPE_STRING)
     """
     Category it is listed under: the style of its sound when it was put there; empty while it is not listed.
+    """
+
+    expire_time: "datetime.datetime | None" = betterproto2.field(
+        11, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When the share ends by itself; absent when it does not.
+    """
+
+    locked: "bool" = betterproto2.field(12, betterproto2.TYPE_BOOL)
+    """
+    True when a password is asked for.
     """
 
 
@@ -506,6 +542,48 @@ default_message_pool.register_message("cadenza.share.v1", "SharedTrack", SharedT
 
 
 @dataclass(eq=False, repr=False)
+class UnlockShareRequest(betterproto2.Message):
+    """
+    Asks to open a share with a password.
+    """
+
+    share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The code.
+    """
+
+    password: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    The password.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "UnlockShareRequest", UnlockShareRequest)
+
+
+@dataclass(eq=False, repr=False)
+class UnlockShareResponse(betterproto2.Message):
+    """
+    Answers with what opens the share.
+    """
+
+    ticket: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The ticket, for ResolveShare.
+    """
+
+    expire_time: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it ends.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "UnlockShareResponse", UnlockShareResponse)
+
+
+@dataclass(eq=False, repr=False)
 class UpdateShareRequest(betterproto2.Message):
     """
     Asks to change a share.
@@ -519,6 +597,16 @@ class UpdateShareRequest(betterproto2.Message):
     listed: "bool | None" = betterproto2.field(2, betterproto2.TYPE_BOOL, optional=True)
     """
     True puts it on the public list, false takes it off.
+    """
+
+    lifetime_s: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT64, optional=True)
+    """
+    Seconds from now until the share ends, a minute to ten years; 0 means never.
+    """
+
+    password: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    """
+    Password that visitors have to know, 4 to 64 characters; empty takes it off.
     """
 
 
@@ -554,7 +642,8 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "CreateShareResponse":
         """
-        Shares one of the caller's tracks. The same track keeps its code; a revoked share is made valid again.
+        Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
+        valid again, without end and password unless they are named.
         """
 
         return await self._unary_unary(
@@ -575,13 +664,36 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ResolveShareResponse":
         """
-        Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code and SHARE_REVOKED for one called back.
+        Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code, SHARE_REVOKED for one called back,
+        SHARE_EXPIRED for one whose time is over, and SHARE_PASSWORD_REQUIRED without the ticket of a share with a password.
         """
 
         return await self._unary_unary(
             "/cadenza.share.v1.ShareService/ResolveShare",
             message,
             ResolveShareResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def unlock_share(
+        self,
+        message: "UnlockShareRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "UnlockShareResponse":
+        """
+        Answers the password of a share with a ticket that opens it for twelve hours, or until the password is changed.
+        Fails with SHARE_PASSWORD_WRONG, and with RATE_LIMITED after five wrong ones from one place within ten minutes.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.share.v1.ShareService/UnlockShare",
+            message,
+            UnlockShareResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -617,8 +729,8 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "UpdateShareResponse":
         """
-        Puts one of the caller's shares on the public list, or takes it off; an absent field stays as it is. Fails with
-        SHARE_REVOKED for one that was called back.
+        Changes one of the caller's shares; an absent field stays as it is. A share with a password is on no list: giving it
+        one takes it off, and listing it fails with PARAM_INVALID. Fails with SHARE_REVOKED for one that was called back.
         """
 
         return await self._unary_unary(
