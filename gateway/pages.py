@@ -5,6 +5,7 @@ gateway: no inline script and no inline style, nothing from elsewhere but the so
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,18 +16,19 @@ import jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from cadenza.share.v1.share_service_pb2 import ResolveShareRequest, SharedTrack
+from cadenza.share.v1.share_service_pb2 import ResolveShareRequest, SharedTrack, UnlockShareRequest
 from cadenza.share.v1.share_service_pb2_grpc import ShareServiceStub
 from gateway.caller import CALLER
 from gateway.config import Config
 from gateway.envelope import STATUSES, told_as
 from gateway.headers import security_headers
 from gateway.pages_files import FOLDER, PATH, WebFiles
+from gateway.pages_lock import keep_ticket, password_in, ticket_of
 from gateway.pages_oembed import CACHE_AGE_S, code_of, oembed, width_of
 from gateway.pages_share import WAVE_BARS, WAVE_HEIGHT, WAVE_STEP, SharePage, share_page
 from gateway.pages_text import COOKIE, LOCALES, PARAMETER, choose_locale, read_catalogues, speaking
 from gateway.upstream import asking
-from services.kit.errors import NotFound
+from services.kit.errors import DomainError, NotFound
 from services.kit.rpc.call import DEFAULT_PLATFORM
 from services.kit.rpc.channel import Peers
 
@@ -41,12 +43,23 @@ MOODS: Final = ("happy", "calm", "romantic", "nostalgic", "sad", "energetic", "e
 VOICES: Final = ("any", "female", "male", "duet", "none")
 LENGTHS_S: Final = (30, 45, 60, 75, 90, 120, 180)
 LENGTH_S: Final = 75
+LIFETIMES_S: Final = (0, 86_400, 604_800, 2_592_000)
 
 _RESOLVE_S: Final = 5.0
 _YEAR_S: Final = 365 * 24 * 3600
 _WECHAT: Final = "MicroMessenger"
 _MACHINE_PATHS: Final = ("/api/", "/_objects/", "/health")
-_KNOWN: Final = frozenset({404, 410, 503})
+_LONGEST_CODE: Final = 32
+# What a person is told instead of the song, by the reason for which Share does not show it.
+_NOTICES: Final = {
+    "SHARE_NOT_FOUND": "share_unknown",
+    "PARAM_INVALID": "share_unknown",
+    "SHARE_REVOKED": "share_revoked",
+    "SHARE_EXPIRED": "share_expired",
+    "SHARE_PASSWORD_REQUIRED": "share_locked",
+}
+# What the door of a share says of the password that was tried.
+_LOCKED: Final = {"SHARE_PASSWORD_REQUIRED": "", "SHARE_PASSWORD_WRONG": "wrong", "RATE_LIMITED": "often"}
 _RETRY_S: Final = "5"
 _ROBOTS: Final = "User-agent: *\nDisallow: /api/v1/\nDisallow: /_objects/\nAllow: /\n"
 
@@ -68,6 +81,7 @@ def add_pages(app: web.Application, peers: Peers, config: Config) -> None:
     for path, handler in routes:
         app.router.add_route("GET", path, handler)
         app.router.add_route("HEAD", path, handler)
+    app.router.add_route("POST", "/s/{share_code}", pages.unlock)
     # Innermost, so that browsers get a page where the envelope would answer programs.
     app.middlewares.append(pages.answering_people())
 
@@ -104,7 +118,14 @@ class Pages:
     async def studio(self, http: web.Request) -> web.Response:
         """Answer with the page where songs are made."""
         return self._page(
-            http, "studio.html", styles=STYLES, moods=MOODS, voices=VOICES, lengths=LENGTHS_S, length=LENGTH_S
+            http,
+            "studio.html",
+            styles=STYLES,
+            moods=MOODS,
+            voices=VOICES,
+            lengths=LENGTHS_S,
+            length=LENGTH_S,
+            lifetimes=LIFETIMES_S,
         )
 
     async def docs(self, http: web.Request) -> web.Response:
@@ -112,8 +133,26 @@ class Pages:
         return self._page(http, "docs.html")
 
     async def share(self, http: web.Request) -> web.Response:
-        """Answer with the page of a share, or with why there is none."""
+        """Answer with the page of a share, with the door of one that has a password, or with why there is none."""
         return await self._shared(http, "share.html")
+
+    async def unlock(self, http: web.Request) -> web.Response:
+        """Answer the right password with the way back to the page, which then opens, and a wrong one with the door."""
+        code = http.match_info["share_code"][:_LONGEST_CODE]
+        try:
+            password = await password_in(http)
+        except DomainError:
+            return self._door(http, "SHARE_PASSWORD_WRONG")
+        request = UnlockShareRequest(share_code=code, password=password)
+        try:
+            with asking("share"):
+                made = await self._shares.UnlockShare(request, timeout=_RESOLVE_S, metadata=_metadata(http))
+        except DomainError as error:
+            return self._refusal(http, error)
+        seconds = made.expire_time.ToSeconds() - int(time.time())
+        response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": http.path})
+        keep_ticket(http, response, path=http.path, ticket=made.ticket, seconds=seconds)
+        return response
 
     async def player(self, http: web.Request) -> web.Response:
         """Answer with the player that other sites may frame."""
@@ -159,27 +198,21 @@ class Pages:
 
     async def _shared(self, http: web.Request, template: str) -> web.Response:
         try:
-            track = await self._resolve(http, http.match_info["share_code"][:64], method=http.method)
+            code = http.match_info["share_code"][:_LONGEST_CODE]
+            track = await self._resolve(http, code, method=http.method, ticket=ticket_of(http))
         except Exception as error:  # noqa: BLE001  # whatever it is, a person gets a page and not JSON
             return self._refusal(http, error)
         wave = {"width": WAVE_BARS * WAVE_STEP, "height": WAVE_HEIGHT}
-        return self._page(http, template, share=self._share_page(http, track), wave=wave)
+        return self._page(http, template, share=self._share_page(http, track), wave=wave, ticket=ticket_of(http))
 
     def _share_page(self, http: web.Request, track: SharedTrack) -> SharePage:
         catalogue = self._catalogues[choose_locale(http)]
         return share_page(track, speaking(catalogue), catalogue, origin=self._origin)
 
-    async def _resolve(self, http: web.Request, share_code: str, *, method: str) -> SharedTrack:
-        request = ResolveShareRequest(share_code=share_code)
+    async def _resolve(self, http: web.Request, share_code: str, *, method: str, ticket: str = "") -> SharedTrack:
+        request = ResolveShareRequest(share_code=share_code, ticket=ticket)
         # Share counts openings, and a HEAD is nobody listening.
-        caller = http[CALLER]
-        metadata = (
-            ("x-trace-id", caller.trace_id),
-            ("x-platform", DEFAULT_PLATFORM),
-            ("accept-language", caller.locale),
-            ("x-client-ip", caller.address),
-            ("x-http-method", method),
-        )
+        metadata = (*_metadata(http), ("x-http-method", method))
         with asking("share"):
             answer = await self._shares.ResolveShare(request, timeout=_RESOLVE_S, metadata=metadata)
         track: SharedTrack = answer.shared_track
@@ -187,18 +220,24 @@ class Pages:
 
     def _refusal(self, http: web.Request, error: Exception) -> web.Response:
         """Return the page for a share that cannot be shown; a code that cannot be one is simply unknown."""
-        told = told_as(error, http)
-        status = STATUSES.get(told.reason, HTTPStatus.INTERNAL_SERVER_ERROR)
-        if told.reason == "PARAM_INVALID":
-            status = HTTPStatus.NOT_FOUND
-        if status not in _KNOWN:
-            _log.warning("a share cannot be shown: %s", told.reason)
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-        names = {404: "share_unknown", 410: "share_revoked", 503: "unavailable"}
-        return self._notice(http, status, names[status])
+        reason = told_as(error, http).reason
+        if reason in _LOCKED and not http.path.endswith("/player"):
+            return self._door(http, reason)
+        name = _NOTICES.get(reason, "unavailable")
+        if name == "unavailable":
+            _log.warning("a share cannot be shown: %s", reason)
+        status = HTTPStatus.NOT_FOUND if name == "share_unknown" else STATUSES.get(reason, 0)
+        known = status if name != "unavailable" else HTTPStatus.SERVICE_UNAVAILABLE
+        return self._notice(http, known, name, onward=http.path.removesuffix("/player"))
 
-    def _notice(self, http: web.Request, status: int, name: str) -> web.Response:
-        response = self._page(http, "notice.html", name=name, status=int(status))
+    def _door(self, http: web.Request, reason: str) -> web.Response:
+        """Return the page that asks for the password, and says what was wrong with the last one."""
+        response = self._page(http, "lock.html", wrong=_LOCKED[reason])
+        response.set_status(STATUSES[reason])
+        return response
+
+    def _notice(self, http: web.Request, status: int, name: str, onward: str = "") -> web.Response:
+        response = self._page(http, "notice.html", name=name, status=int(status), onward=onward)
         response.set_status(status)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = _RETRY_S
@@ -253,6 +292,16 @@ def prefers_page(accept: str) -> bool:
             except ValueError:
                 weights[kind] = 0.0
     return weights["text/html"] > weights["application/json"]
+
+
+def _metadata(http: web.Request) -> tuple[tuple[str, str], ...]:
+    caller = http[CALLER]
+    return (
+        ("x-trace-id", caller.trace_id),
+        ("x-platform", DEFAULT_PLATFORM),
+        ("accept-language", caller.locale),
+        ("x-client-ip", caller.address),
+    )
 
 
 def _reader(http: web.Request) -> _Reader:

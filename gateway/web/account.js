@@ -3,11 +3,10 @@
 import { callPatiently } from "./api.js";
 import { endSession, endSessions, getBalance, listEntries, listSessions } from "./client.js";
 import { $, el } from "./dom.js";
-import { has, locale, say } from "./text.js";
+import { has, moment, say } from "./text.js";
 
 const PAGE = 10;
 
-const moment = (time) => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
 const signed = (credits) => `${credits > 0 ? "+" : credits < 0 ? "−" : ""}${Math.abs(credits)}`;
 const words = (prefix, name) => (has(`${prefix}.${name}`) ? say(`${prefix}.${name}`) : name);
 

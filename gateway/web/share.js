@@ -13,11 +13,11 @@ let wanted = false; // a browser pauses what failed before it says so
 sound?.addEventListener("play", () => (wanted = true));
 sound?.addEventListener("pause", () => (wanted = wanted && Boolean(sound.error)));
 sound?.addEventListener("error", async () => {
-  const code = document.body.dataset.code;
+  const { code, ticket } = document.body.dataset;
   if (performance.now() - renewed < 60000) return;
   renewed = performance.now();
   const at = sound.currentTime;
-  const answer = await fetch(resolveShare({ share_code: code }).path).catch(() => null);
+  const answer = await fetch(resolveShare({ share_code: code, ...(ticket && { ticket }) }).path).catch(() => null);
   if (!answer?.ok) return;
   sound.src = (await answer.json()).data.shared_track.audio_url;
   sound.currentTime = at;

@@ -1,9 +1,9 @@
-// A link to a song for others, and whether it stands on the public list: only when its owner says so.
+// A link to a song for others, and its terms: on the public list or not, until when, with which password. All of it is its owner's word.
 
 import { callPatiently } from "./api.js";
-import { createShare, updateShare } from "./client.js";
+import { createShare, revokeShare, updateShare } from "./client.js";
 import { $, copyText } from "./dom.js";
-import { say, styleName } from "./text.js";
+import { moment, say, styleName } from "./text.js";
 
 export class Sharing {
   constructor({ complain, announce }) {
@@ -11,6 +11,13 @@ export class Sharing {
     $("share").addEventListener("click", () => this.make());
     $("share-copy").addEventListener("click", () => copyText($("share-link").value, $("share-copy")));
     $("share-listed").addEventListener("change", () => this.list());
+    $("share-lifetime").addEventListener("change", (event) => this.change({ lifetime_s: Number(event.target.value) }));
+    $("share-lock").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.change({ password: $("share-password").value });
+    });
+    $("share-unlock").addEventListener("click", () => this.change({ password: "" }));
+    $("share-revoke").addEventListener("click", () => this.revoke());
   }
 
   open(track) {
@@ -21,11 +28,19 @@ export class Sharing {
 
   show() {
     const { share } = this;
-    $("share-line").hidden = $("share-public").hidden = !share;
+    $("share-line").hidden = $("share-public").hidden = $("share-terms").hidden = !share;
     $("share").hidden = Boolean(share);
     if (!share) return;
     $("share-link").value = $("share-open").href = share.link_url;
     $("share-listed").checked = share.listed;
+    $("share-listed").disabled = share.locked;
+    // The choice says how long from now; once it is made, the sentence below says until when.
+    $("share-lifetime").value = share.expire_time ? "" : "0";
+    $("share-unlock").hidden = !share.locked;
+    $("share-password").value = "";
+    const until = share.expire_time ? say("share.until", { time: moment(share.expire_time) }) : say("share.endless");
+    $("share-locked").textContent = `${until} ${say(share.locked ? "share.locked" : "share.unlocked")}`;
+    $("share-where").hidden = !share.listed;
     $("share-where").textContent = share.listed ? say("share.listed", { category: styleName(share.category) }) : "";
   }
 
@@ -44,13 +59,32 @@ export class Sharing {
   }
 
   async list() {
+    const listed = $("share-listed").checked;
+    await this.change({ listed }, (share) => (share.listed ? say("share.listed", { category: styleName(share.category) }) : say("share.unlisted")));
+  }
+
+  async change(terms, words = () => $("share-locked").textContent) {
     this.complain(null);
     try {
-      this.share = (await callPatiently(updateShare({ share_code: this.share.share_code, listed: $("share-listed").checked }))).share;
-      this.announce(this.share.listed ? say("share.listed", { category: styleName(this.share.category) }) : say("share.unlisted"));
+      this.share = (await callPatiently(updateShare({ share_code: this.share.share_code, ...terms }))).share;
+      this.show();
+      this.announce(words(this.share));
+    } catch (error) {
+      this.complain(error);
+      this.show();
+    }
+  }
+
+  async revoke() {
+    this.complain(null);
+    try {
+      await callPatiently(revokeShare({ share_code: this.share.share_code }));
+      this.share = null;
+      this.announce(say("share.revoked"));
     } catch (error) {
       this.complain(error);
     }
     this.show();
+    if (!this.share) $("share").focus();
   }
 }

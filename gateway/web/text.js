@@ -49,4 +49,7 @@ export const styleName = (style) => (has(`style.${style}`) ? say(`style.${style}
 
 export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
+// A day and the time of it, as people of the language write them.
+export const moment = (time) => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+
 await load(locale());

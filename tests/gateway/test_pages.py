@@ -185,6 +185,21 @@ async def test_share_that_cannot_be_shown(
     assert 'content="noindex"' in html
 
 
+@pytest.mark.parametrize(
+    "form", [b"", b"password=", b"password=" + b"x" * 65, b"password=" + b"x" * 4000, b"password=%ff", b"a=1" * 600]
+)
+async def test_a_password_that_cannot_be_one_is_told_as_wrong(
+    http: TestClient[Any, Any], shares: Shares, form: bytes
+) -> None:
+    """An empty, endless or unreadable password is met by the door again, and Share is not asked."""
+    headers = {**BROWSER, "Accept-Language": "en", "Content-Type": "application/x-www-form-urlencoded"}
+    answer = await http.post(f"/s/{CODE}", data=form, headers=headers)
+
+    assert answer.status == 403
+    assert "That is not the password" in await answer.text()
+    assert shares.methods == []
+
+
 async def test_share_service_is_down(http: TestClient[Any, Any], mesh: LocalMesh) -> None:
     """Without Share the page says so with 503 and when to come again."""
     mesh.remove("share")

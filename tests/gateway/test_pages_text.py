@@ -8,7 +8,7 @@ import pytest
 from cadenza.error.v1 import reason_pb2
 from cadenza.wallet.v1.credit_service_pb2 import Entry
 from gateway.caller import PLATFORMS
-from gateway.pages import LENGTH_S, LENGTHS_S, MOODS, STYLES, VOICES, prefers_page
+from gateway.pages import LENGTH_S, LENGTHS_S, LIFETIMES_S, MOODS, STYLES, VOICES, prefers_page
 from gateway.pages_files import CLIENT, FOLDER, WebFiles
 from gateway.pages_share import WAVE_BARS, absolute, wave_path
 from gateway.pages_text import LOCALES, key_name, read_catalogues, speaking, style_name
@@ -27,9 +27,13 @@ ENDS = {
     "state.": {"generating", "ready", "failed", "cancelled"},
     "notice.": {
         f"{name}.{part}"
-        for name in ("share_unknown", "share_revoked", "unavailable", "missing")
+        for name in (
+            "share_unknown", "share_revoked", "share_expired", "share_locked", "unavailable", "missing",
+        )
         for part in ("title", "text")
     } | {"again", "trace"},
+    "lock.": {"title", "text", "label", "open", "onward", "wrong", "often"},
+    "share.lifetime.": {str(seconds) for seconds in LIFETIMES_S},
     "key.": {"major", "minor"},
     "advice.": {"noisy", "quiet", "loud", "short", "unsteady", "pauses"},
     "account.kind.": {
