@@ -183,6 +183,9 @@ class ProcessConfig:
         doc="name that a server's certificate must bear; {service} stands for the service called",
     )
     worker_concurrency: int = setting("WORKER_CONCURRENCY", 1, doc="jobs that one worker process runs at the same time")
+    worker_waiting: int = setting(
+        "WORKER_WAITING", 100, doc="jobs that one worker process holds besides, while they only wait for a vendor"
+    )
     bind_host: str = setting("BIND_HOST", "127.0.0.1", doc="address the gRPC port listens on")
     port: int = setting("PORT", 0, doc="gRPC port of a process that has no port of its own name")
 

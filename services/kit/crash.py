@@ -62,6 +62,21 @@ class Act(Enum):
     GATEWAY_CALL = "The gateway hands a request on to a service."
 
 
+class VendorAct(Enum):
+    """What can be cut off while a vendor makes something; `make torture` has no vendors, their own trials go there."""
+
+    VENDOR_ASK = "A worker commits that it is about to order from a vendor."
+    VENDOR_SUBMIT = "A worker sends an order to a vendor."
+    VENDOR_ACCEPT = "A worker commits the id that the vendor gave the order."
+    VENDOR_FETCH = "A worker downloads what the vendor made."
+    VENDOR_KEEP = "A worker commits what became of the order."
+
+
+AnyAct = Act | VendorAct
+
+VENDOR_POINTS = tuple(f"{side}-{act.name.lower()}" for act in VendorAct for side in ("before", "after"))
+"""The names of the crash points around vendors."""
+
 POINTS = tuple(f"{side}-{act.name.lower()}" for act in Act for side in (BEFORE, AFTER))
 """The names of all crash points."""
 
@@ -76,20 +91,20 @@ def arm(folder: Path | None) -> None:
     _seen.clear()
 
 
-def before(act: Act) -> None:
+def before(act: AnyAct) -> None:
     """Die here if the point before the act is armed."""
     if _folder is not None:
         _reached(f"{BEFORE}-{act.name.lower()}")
 
 
-def after(act: Act) -> None:
+def after(act: AnyAct) -> None:
     """Die here if the point after the act is armed."""
     if _folder is not None:
         _reached(f"{AFTER}-{act.name.lower()}")
 
 
 @contextmanager
-def around(act: Act) -> Iterator[None]:
+def around(act: AnyAct) -> Iterator[None]:
     """Put both points around a block; a block that raises does not reach the second one."""
     before(act)
     yield

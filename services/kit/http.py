@@ -60,8 +60,16 @@ class Limits:
     connections: int = 32
 
 
+class Unsent(Unavailable):
+    """The partner never saw the request: it is left alone for a while, or no connection came about."""
+
+
 class _Unreached(Unavailable):
-    """The connection to the partner failed, before or during its answer."""
+    """The connection to the partner failed after the request may have reached it."""
+
+
+class _NoConnection(Unsent, _Unreached):
+    """There was no connection to the partner."""
 
 
 class HttpClient:
@@ -97,8 +105,8 @@ class HttpClient:
     ) -> Answer:
         """Return the response; a status of 400 or more is returned and not raised.
 
-        Raises Expired when time is up, Unavailable when the partner cannot be reached or the
-        breaker is open, BodyTooLarge, and AddressRefused. A call whose method may not be
+        Raises Expired when time is up, Unsent when the partner cannot be reached or the breaker is
+        open, Unavailable when the connection broke, BodyTooLarge, and AddressRefused. A call whose method may not be
         repeated is tried once unless `idempotent` says otherwise.
         """
         body = orjson.dumps(json) if json is not None else data
@@ -213,7 +221,7 @@ class HttpClient:
         """Make one try, tell the breaker and the log how it went, and yield the response."""
         breaker = self._breaker(url)
         if not breaker.admit():
-            raise Unavailable(f"{self._name} is left alone for a while", dependency=self._name, breaker="open")
+            raise Unsent(f"{self._name} is left alone for a while", dependency=self._name, breaker="open")
         started, outcome = time.perf_counter(), "cancelled"
         try:
             try:
@@ -221,7 +229,8 @@ class HttpClient:
             except (aiohttp.ClientError, OSError) as error:
                 refused = _refusal(error)
                 outcome = "error" if refused is None else "refused"
-                raise refused or _Unreached(f"{self._name} cannot be reached", dependency=self._name) from error
+                broken = _NoConnection if isinstance(error, aiohttp.ClientConnectorError) else _Unreached
+                raise refused or broken(f"{self._name} cannot be reached", dependency=self._name) from error
             async with response:
                 outcome = str(response.status)
                 yield response

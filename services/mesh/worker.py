@@ -27,7 +27,7 @@ def run() -> None:
     try:
         # The parts name their queues when they open, which is before the first job is asked for.
         parts = together(*(_part(service, queues) for service in WORKING))
-        work(queues, parts, config.redis_url, places=config.worker_concurrency)
+        work(queues, parts, config.redis_url, places=config.worker_concurrency, waiting=config.worker_waiting)
     finally:
         if page is not None:
             page.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.kit.crash import Act
+from services.kit.crash import Act, AnyAct
 from services.kit.db.engine import Database
 from services.kit.jobs.errors import JobCancelled, LeaseLost
 from services.kit.jobs.heart import LoopHeart, Rhythm, beat
@@ -236,7 +236,7 @@ class _LateAnswers:
         self._heart = heart
 
     @asynccontextmanager
-    async def transaction(self, act: Act | None = None, /) -> AsyncIterator[Any]:
+    async def transaction(self, act: AnyAct | None = None, /) -> AsyncIterator[Any]:
         """Yield an ordinary transaction."""
         async with self._db.transaction(act) as tx:
             yield tx

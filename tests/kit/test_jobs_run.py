@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.kit.crash import Act
+from services.kit.crash import AnyAct
 from services.kit.jobs.errors import JobCancelled, LeaseLost
 from services.kit.jobs.job import Job
 from services.kit.jobs.queue import JobQueue
@@ -84,7 +84,7 @@ class _Away:
         self.asked = 0
 
     @asynccontextmanager
-    async def transaction(self, _act: Act | None = None, /) -> AsyncIterator[Any]:
+    async def transaction(self, _act: AnyAct | None = None, /) -> AsyncIterator[Any]:
         """Refuse the connection."""
         self.asked += 1
         raise ConnectionRefusedError
@@ -113,7 +113,7 @@ class _Stuck:
         self.asked = 0
 
     @asynccontextmanager
-    async def transaction(self, _act: Act | None = None, /) -> AsyncIterator[Any]:
+    async def transaction(self, _act: AnyAct | None = None, /) -> AsyncIterator[Any]:
         """Wait for ever."""
         self.asked += 1
         await asyncio.Event().wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from services.kit.crash import Act
+from services.kit.crash import AnyAct
 from tests.simulate.loop import Process, SimulatedLoop, here
 
 _LOCK_TIMEOUT_S = 5.0
@@ -191,7 +191,7 @@ class MemoryDatabase:
         self._open: dict[Transaction, None] = {}
 
     @asynccontextmanager
-    async def transaction(self, _act: Act | None = None, /) -> AsyncIterator[Transaction]:
+    async def transaction(self, _act: AnyAct | None = None, /) -> AsyncIterator[Transaction]:
         """Yield a transaction that commits at the end and rolls back on any exception."""
         process = here()
         if self.away:

@@ -80,7 +80,7 @@ class Database:
         self.prepared = Prepared({**address, **options}, size=prepared_size, wait_s=_POOL_TIMEOUT_S)
 
     @asynccontextmanager
-    async def transaction(self, act: crash.Act | None = None, /) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self, act: crash.AnyAct | None = None, /) -> AsyncIterator[AsyncConnection]:
         """Yield a connection in a transaction that commits at the end and rolls back on any exception.
 
         Raises sqlalchemy's TimeoutError when no connection is free within five seconds and

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 
 from services.kit.jobs.hints import Hints
 from services.kit.jobs.job import Job
+from services.kit.jobs.places import Place, Places
 from services.kit.jobs.runner import Runner
 
 _log = logging.getLogger(__name__)
@@ -20,14 +21,19 @@ _PAUSE_S = 0.5
 
 
 class Listener:
-    """Runs jobs of some queues with the runners that know them, at most `places` at once."""
+    """Runs jobs of some queues with the runners that know them, at most `places` at once.
 
-    def __init__(self, hints: Hints, runners: Sequence[Runner], queues: Sequence[str], *, places: int = 1) -> None:
+    Up to `waiting` more are there that only wait for somebody else.
+    """
+
+    def __init__(
+        self, hints: Hints, runners: Sequence[Runner], queues: Sequence[str], *, places: int = 1, waiting: int = 0
+    ) -> None:
         """Take the queues in the order of their precedence."""
         self._hints = hints
         self._runners = runners
         self._queues = {queue: [each for each in runners if queue in each.queue.line.queues] for queue in queues}
-        self._free = asyncio.Semaphore(places)
+        self.places = Places(places, waiting=waiting)
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -36,9 +42,9 @@ class Listener:
             for each in self._runners:
                 await stack.enter_async_context(each.listening())
             while True:
-                await self._free.acquire()
+                place = await self.places.take()
                 runner, job = await self._next()
-                task = asyncio.create_task(self._perform(runner, job), name=f"perform {job.job_id}")
+                task = asyncio.create_task(self._perform(runner, job, place), name=f"perform {job.job_id}")
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
 
@@ -83,10 +89,10 @@ class Listener:
         """Return whether a job of the queue is due that may not start because its kind has all it may have."""
         return any([await runner.holds_back(queue) for runner in self._queues[queue]])
 
-    async def _perform(self, runner: Runner, job: Job) -> None:
+    async def _perform(self, runner: Runner, job: Job, place: Place) -> None:
         try:
-            await runner.perform(job)
+            await runner.perform(job, place)
         except Exception:  # noqa: BLE001  # the lease runs out, and a sweeper takes the job from here
             _log.exception("job %s was not performed", job.job_id)
         finally:
-            self._free.release()
+            place.leave()

@@ -9,15 +9,16 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from enum import Enum
 from typing import Any
 
-from services.kit.crash import Act
+from services.kit.crash import Act, AnyAct
 from services.kit.db.outage import is_outage, through_outage
 from services.kit.ids import new_id
 from services.kit.jobs.errors import JobCancelled, LeaseLost
 from services.kit.jobs.job import Job, Note, PlacedOrder
+from services.kit.jobs.places import Place
 from services.kit.jobs.queue import EndHook, JobQueue
 from services.kit.jobs.states import Event
 from services.kit.jobs.store import Transactions, Tx
@@ -41,7 +42,9 @@ class Stop(Enum):
 class JobRun:
     """One attempt at one job under one lease."""
 
-    def __init__(self, job: Job, queue: JobQueue, db: Transactions, on_end: EndHook) -> None:
+    def __init__(
+        self, job: Job, queue: JobQueue, db: Transactions, on_end: EndHook, place: Place | None = None
+    ) -> None:
         self.job = job
         self.params: Mapping[str, Any] = job.params
         self.lease_token = job.lease_token
@@ -53,6 +56,7 @@ class JobRun:
         self._queue = queue
         self._db = db
         self._on_end = on_end
+        self._place = place
         self._loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
         self._done: dict[str, dict[str, Any]] = {}
@@ -156,6 +160,22 @@ class JobRun:
         await self._write(accept, None)
         return order_id
 
+    async def record(self, work: Callable[[Tx], Awaitable[None]], act: AnyAct | None = None) -> None:
+        """Run the work in a transaction that commits only while this attempt holds the job; raises LeaseLost.
+
+        The work is repeated when the database goes away meanwhile, so what it does twice must be done once.
+        """
+
+        async def fenced(tx: Tx) -> None:
+            await self._fence(tx)
+            await work(tx)
+
+        await self._write(fenced, act)
+
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        """Return a context in which the job only waits for somebody else, and another may have its place meanwhile."""
+        return nullcontext() if self._place is None else self._place.aside()
+
     async def _fence(self, tx: Tx) -> None:
         """Raise LeaseLost unless this attempt still holds the job; nobody takes it before the transaction ends."""
         await self._queue.rows.change(tx, self.job.job_id, self._queue.clock(), note=None, token=self.lease_token)
@@ -238,7 +258,7 @@ class JobRun:
         if self.stop_reason is not None:
             raise JobCancelled(self.stop_reason.value)
 
-    async def _write(self, work: Callable[[Tx], Awaitable[None]], act: Act | None) -> None:
+    async def _write(self, work: Callable[[Tx], Awaitable[None]], act: AnyAct | None) -> None:
         """Run the work in a transaction, waiting for a database that is away, and wake the watchers."""
 
         async def once() -> None:

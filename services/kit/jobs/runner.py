@@ -23,6 +23,7 @@ from services.kit.jobs.errors import JobCancelled, JobFailed, JobNotFound, Lease
 from services.kit.jobs.heart import Heart, LoopHeart, Rhythm
 from services.kit.jobs.job import Job, Note
 from services.kit.jobs.outbox import Dispatcher
+from services.kit.jobs.places import Place
 from services.kit.jobs.queue import EndHook, JobQueue, stop_topic
 from services.kit.jobs.run import JobRun, Stop
 from services.kit.jobs.states import Event, State
@@ -115,12 +116,12 @@ class Runner:
         async with self.db.transaction() as tx:
             return await line.holds_back(tx, self._handlers.keys() & line.kinds(queue_name))
 
-    async def perform(self, job: Job) -> None:
-        """Run a job that this runner has taken to the end of one attempt."""
+    async def perform(self, job: Job, place: Place | None = None) -> None:
+        """Run a job that this runner has taken to the end of one attempt; it may leave its place while it waits."""
         job_id = job.job_id
         # The handler need not wait for the news that it begins.
         telling = asyncio.create_task(self.queue.signals.wake(job_id))
-        run = JobRun(job, self.queue, self.db, self.on_end)
+        run = JobRun(job, self.queue, self.db, self.on_end, place)
         if self._stopping:
             run.stop(Stop.SHUTDOWN)
         self._runs[job_id] = run

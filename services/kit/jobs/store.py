@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
-from services.kit.crash import Act
+from services.kit.crash import AnyAct
 from services.kit.jobs.forecast import Ran
 from services.kit.jobs.job import Attempt, Job, JobEvent, Note, PlacedOrder
 from services.kit.jobs.states import State
@@ -22,7 +22,7 @@ Tx: TypeAlias = Any
 class Transactions(Protocol):
     """Where transactions come from."""
 
-    def transaction(self, act: Act | None = None, /) -> AbstractAsyncContextManager[Tx]:
+    def transaction(self, act: AnyAct | None = None, /) -> AbstractAsyncContextManager[Tx]:
         """Return a transaction that commits at the end, as the act named; an exception leaves nothing behind."""
         ...
 

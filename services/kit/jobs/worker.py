@@ -63,14 +63,15 @@ def together(*openers: OpenPart) -> OpenParts:
     return open_all
 
 
-def work(queues: Sequence[str], parts: OpenParts, redis_url: str, *, places: int = 1) -> None:
+def work(queues: Sequence[str], parts: OpenParts, redis_url: str, *, places: int = 1, waiting: int = 0) -> None:
     """Run jobs from the queues, in that order of precedence and `places` at once, until SIGTERM or SIGINT.
 
-    Call it from the main thread. It waits for PostgreSQL for as long as it is away, and works on
-    without Redis. A job that is running at the end is given back; the process then ends within
-    four seconds, if need be without waiting for a thread that still computes.
+    Up to `waiting` more are held that only wait for somebody else. Call it from the main thread. It
+    waits for PostgreSQL for as long as it is away, and works on without Redis. A job that is running at
+    the end is given back; the process then ends within four seconds, if need be without waiting for a
+    thread that still computes.
     """
-    _Process(parts, queues, redis_url, places).run()
+    _Process(parts, queues, redis_url, places, waiting).run()
 
 
 def perform(service: str, job_id: str) -> None:
@@ -82,11 +83,12 @@ def perform(service: str, job_id: str) -> None:
 class _Process:
     """The two threads of a worker and the way they stop."""
 
-    def __init__(self, parts: OpenParts, queues: Sequence[str], redis_url: str, places: int) -> None:
+    def __init__(self, parts: OpenParts, queues: Sequence[str], redis_url: str, places: int, waiting: int) -> None:
         self._parts = parts
         self._queues = queues
         self._redis_url = redis_url
         self._places = places
+        self._waiting = waiting
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ended = threading.Event()
@@ -161,7 +163,8 @@ class _Process:
         """Listen, sweep and dispatch until the process stops, then give running jobs back."""
         redis = connect(self._redis_url)
         runners = [part.runner for part in parts]
-        listener = Listener(Hints(redis, self._queues), runners, self._queues, places=self._places)
+        hints = Hints(redis, self._queues)
+        listener = Listener(hints, runners, self._queues, places=self._places, waiting=self._waiting)
         loops = [asyncio.create_task(part.sweeper.run(), name=f"{part.name} sweeper") for part in parts]
         loops += [
             asyncio.create_task(part.dispatcher.run(), name=f"{part.name} outbox")
