@@ -12,15 +12,18 @@ import click
 from aiohttp import web
 
 from services.mesh.orphan import end_with_parent
+from tests.fakes.ace_step import AceStep
 from tests.fakes.gemini import Gemini
+from tests.fakes.minimax import MiniMax
 from tests.fakes.openai_chat import OpenAiChat
 from tests.fakes.sandbox import Sandbox
+from tests.fakes.suno import Suno
 from tests.fakes.wechat import Wechat
 
 if TYPE_CHECKING:
     from tests.fakes.stand_in import StandIn
 
-VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat)
+VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat, Suno, MiniMax, AceStep)
 LOOPBACK = "127.0.0.1"
 
 

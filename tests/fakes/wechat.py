@@ -153,10 +153,6 @@ class Wechat(StandIn):
         self._codes[code] = _Code(open_id, union_id, self._at(), phone)
         return code
 
-    def see(self, open_id: str) -> None:
-        """Let this account have used the mini-program just now."""
-        self._active[open_id] = self._at()
-
     def exchanges(self, code: str) -> int:
         """Return how often we were asked whose this code is."""
         return sum(each.query.get("js_code") == code for each in self.seen)
@@ -249,7 +245,7 @@ class Wechat(StandIn):
         code.used = True
         session_key = base64.b64encode(secrets.token_bytes(16)).decode()
         self.session_keys.append(session_key)
-        self.see(code.open_id)
+        self._active[code.open_id] = self._at()
         self._sessions[code.open_id] = session_key
         union = {"unionid": code.union_id} if code.union_id else {}
         return web.json_response({"openid": code.open_id, "session_key": session_key, **union})
