@@ -153,6 +153,10 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
         "今日次数已用完[：上限 {limit}，已用 {used}][，{resets_at} 恢复]。",
         "Today's runs are used up[: {used} of {limit}][; they begin anew at {resets_at}].",
     ),
+    "CONTENT_REJECTED": Sentence(
+        "内容未通过审核，积分已退回，请修改文字后再试。",
+        "The content was not accepted; your credits are back. Change the words and try again.",
+    ),
     "JOB_NOT_CANCELLABLE": Sentence(
         "任务已经结束，不能取消，请刷新查看结果。",
         "The job has ended and cannot be cancelled. Reload to see its result.",

@@ -8,6 +8,8 @@ from services.kit.config import ConfigError, ProcessConfig, setting
 from services.kit.sealing import Sealer
 
 _WRITERS = ("gemini", "openai", "offline")
+_MAKERS = ("offline", "ace_step", "minimax", "suno")
+_SUNO_DIALECTS = ("sunoapi", "kie")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,35 @@ class Config(ProcessConfig):
     )
     openai_usd_in: float = setting("OPENAI_USD_IN", 0.0, doc="US dollars for a million tokens that it reads")
     openai_usd_out: float = setting("OPENAI_USD_OUT", 0.0, doc="US dollars for a million tokens that it writes")
+    music_providers: tuple[str, ...] = setting(
+        "MUSIC_PROVIDERS",
+        ("offline",),
+        doc="makers of songs with commas, the first that can is asked first: offline (our own engine, which also takes "
+        "what no other can), ace_step, minimax, suno",
+    )
+    music_poll_s: float = setting("MUSIC_POLL_S", 2.0, doc="seconds between two questions how far a vendor is")
+    music_vendor_deadline_s: float = setting(
+        "MUSIC_VENDOR_DEADLINE_S", 300.0, doc="seconds after which a vendor has lost an order that it took"
+    )
+    music_shortest_s: float = setting("MUSIC_SHORTEST_S", 10.0, doc="shortest sound of a vendor that counts as a song")
+    music_pay_twice: bool = setting(
+        "MUSIC_PAY_TWICE",
+        default=False,
+        doc="also pay a second vendor when nobody can say whether the first one took the order",
+    )
+    suno_url: str = setting("SUNO_URL", "https://api.sunoapi.org", doc="Suno-style vendor")
+    suno_key: str = setting("SUNO_KEY", "", doc="key of the Suno-style vendor", secret=True)
+    suno_dialect: str = setting("SUNO_DIALECT", "sunoapi", doc="whose numbers it speaks: sunoapi or kie")
+    suno_model: str = setting("SUNO_MODEL", "V4_5ALL", doc="model that the Suno-style vendor is asked for")
+    suno_usd: float = setting("SUNO_USD", 0.0, doc="US dollars that an order of two songs costs there")
+    minimax_url: str = setting(
+        "MINIMAX_URL", "https://api.minimax.io", doc="MiniMax; a key of China is for https://api.minimaxi.com"
+    )
+    minimax_key: str = setting("MINIMAX_KEY", "", doc="key of MiniMax", secret=True)
+    minimax_music_model: str = setting("MINIMAX_MUSIC_MODEL", "music-2.6", doc="model that MiniMax is asked for")
+    minimax_music_usd: float = setting("MINIMAX_MUSIC_USD", 0.0, doc="US dollars that a song of MiniMax costs")
+    ace_step_url: str = setting("ACE_STEP_URL", "http://127.0.0.1:8001", doc="ACE-Step 1.5 server")
+    ace_step_key: str = setting("ACE_STEP_KEY", "", doc="key of the ACE-Step server, if it wants one", secret=True)
     active_jobs_per_user: int = setting(
         "ACTIVE_JOBS_PER_USER", 3, doc="songs one person may have in the making at the same time"
     )
@@ -104,6 +135,7 @@ class Config(ProcessConfig):
         ]
         if self.openai_dialect not in DIALECTS:
             problems.append(f"OPENAI_DIALECT must be one of {', '.join(DIALECTS)}")
+        problems += self._wrong_makers()
         if problems:
             raise ConfigError(problems)
 
@@ -116,6 +148,20 @@ class Config(ProcessConfig):
         """Return who could write words: the offline writer always, a model when there is what it takes to reach it."""
         ready = {"gemini": self.gemini_api_key, "openai": self.openai_api_key or self.openai_base_url, "offline": "yes"}
         return tuple(name for name in _WRITERS if ready[name])
+
+    def _wrong_makers(self) -> list[str]:
+        """Return what is wrong with the makers of songs."""
+        problems = [
+            f"MUSIC_PROVIDERS names {name!r}: it must be one of {', '.join(_MAKERS)}"
+            for name in self.music_providers
+            if name not in _MAKERS
+        ]
+        if self.suno_dialect not in _SUNO_DIALECTS:
+            problems.append(f"SUNO_DIALECT must be one of {', '.join(_SUNO_DIALECTS)}")
+        for name, key in (("suno", self.suno_key), ("minimax", self.minimax_key)):
+            if name in self.music_providers and not key:
+                problems.append(f"{name.upper()}_KEY is not set, and MUSIC_PROVIDERS names {name}")
+        return problems
 
     def sealer(self) -> Sealer | None:
         """Return what seals the secrets of webhooks, or None without a key; raises ConfigError for a bad one."""

@@ -1,6 +1,6 @@
 """Composition root of Composer's worker: the same database and queue as the server, and the engine."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -9,12 +9,18 @@ from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
 from services.composer.config import Config
 from services.composer.domain.export import EXPORT
 from services.composer.domain.lyrics import LYRICS
+from services.composer.domain.vendor import Limits
 from services.composer.jobs.export import ExportJob
 from services.composer.jobs.lyrics import LyricsJob
 from services.composer.jobs.music import MusicJob
+from services.composer.jobs.vendor import Manner, VendorLine
+from services.composer.providers import Appraiser, Vendor
+from services.composer.providers.ace_step import AceStep
 from services.composer.providers.lyrics_choice import lyrics_writers
+from services.composer.providers.minimax import MiniMax
 from services.composer.providers.offline import OfflineProvider
 from services.composer.providers.remote import RemoteEngine
+from services.composer.providers.suno import SunoStyle
 from services.composer.storage.tables import jobs as job_tables
 from services.composer.usecases.charge import Charge
 from services.composer.usecases.ending import ending
@@ -22,6 +28,7 @@ from services.composer.usecases.export import Exports
 from services.composer.usecases.lyrics import LyricsSheet
 from services.composer.usecases.making import Making
 from services.composer.usecases.track import MUSIC, policies
+from services.composer.usecases.vendor import VendorOrders
 from services.composer.usecases.webhook_delivery import announcing
 from services.composer.usecases.writers import Writers
 from services.kit import crash, log
@@ -63,9 +70,10 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
     making = Making(db=db, media=media, clock=now)
     # Only songs of the engine that runs here have a recipe, whoever makes the new ones.
     export = ExportJob(exports=Exports(db=db, queue=queue, media=media, clock=now), making=making, maker=offline)
-    music = MusicJob(making=making, listener=engine, provider=engine, at_once=config.variant_processes)
     writers = Writers.configured(config, *lyrics_writers(config))
     writing = LyricsJob(sheet=LyricsSheet(db), provider=writers)
+    line = vendor_line(config, db, offline)
+    music = MusicJob(making=making, listener=engine, provider=engine, at_once=config.variant_processes, vendors=line)
     heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))
     kinds: dict[str, Handler] = {LYRICS: writing, MUSIC: music, EXPORT: export}
     parts = Runner(queue, db, kinds, dispatcher=charge.dispatcher, heart=heart)
@@ -82,8 +90,42 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
         queue.close()
         await engine.close()
         await writers.close()
+        if line is not None:
+            await line.close()
         await redis.aclose()
         await db.close()
+
+
+def vendor_line(config: Config, db: Database, appraiser: Appraiser) -> VendorLine | None:
+    """Return the makers of songs as they are configured, None when our own engine makes all of them."""
+    openers: dict[str, Callable[[], Vendor]] = {
+        "suno": lambda: SunoStyle(
+            config.suno_url,
+            config.suno_key,
+            dialect=config.suno_dialect,
+            model=config.suno_model,
+            cost_usd=config.suno_usd,
+        ),
+        "minimax": lambda: MiniMax(
+            config.minimax_url,
+            config.minimax_key,
+            model=config.minimax_music_model,
+            cost_usd=config.minimax_music_usd,
+        ),
+        "ace_step": lambda: AceStep(config.ace_step_url, config.ace_step_key),
+    }
+    vendors = {name: openers[name]() for name in config.music_providers if name in openers}
+    if not vendors:
+        return None
+    limits = Limits(shortest_s=config.music_shortest_s, wait=timedelta(seconds=config.music_vendor_deadline_s))
+    manner = Manner(poll_s=config.music_poll_s, twice=config.music_pay_twice, limits=limits)
+    return VendorLine(
+        names=config.music_providers,
+        vendors=vendors,
+        orders=VendorOrders(db, now),
+        appraiser=appraiser,
+        manner=manner,
+    )
 
 
 def main() -> None:
@@ -101,7 +143,7 @@ def main() -> None:
         finally:
             await peers.close()
 
-    work(QUEUES, together(part), config.redis_url, places=config.worker_concurrency)
+    work(QUEUES, together(part), config.redis_url, places=config.worker_concurrency, waiting=config.worker_waiting)
 
 
 if __name__ == "__main__":

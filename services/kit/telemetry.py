@@ -36,6 +36,18 @@ OUTBOUND_SECONDS: Final = Histogram(
     buckets=_BUCKETS,
     registry=REGISTRY,
 )
+VENDOR_CALLS: Final = Counter(
+    "cadenza_vendor_calls", "Calls to vendors of songs", ("vendor", "operation", "outcome"), registry=REGISTRY
+)
+SONGS: Final = Counter(
+    "cadenza_songs",
+    "Jobs that were to make a song, by who made it and how that ended",
+    ("provider", "outcome"),
+    registry=REGISTRY,
+)
+SONG_SUCCESS_RATIO: Final = Gauge(
+    "cadenza_song_success_ratio", "Share of this process's jobs that gave a song, since it began", registry=REGISTRY
+)
 HEALTHY: Final = Gauge(
     "cadenza_healthy", "1 while the dependency answers its ping", ("application", "dependency"), registry=REGISTRY
 )

@@ -24,6 +24,7 @@ from cadenza.wallet.v1 import credit_service_pb2_grpc as wallet_grpc
 from services.composer.__main__ import build
 from services.composer.config import Config
 from services.composer.jobs.music import MusicJob
+from services.composer.jobs.vendor import VendorLine
 from services.composer.providers import Listener, Made, MusicProvider, Order, Stopped
 from services.composer.storage.tables import jobs, tracks
 from services.composer.usecases.charge import Charge
@@ -315,10 +316,16 @@ class Studio:
             await tx.execute(update(jobs.jobs).where(jobs.jobs.c.job_id == job_id).values(lease_expire_time=past))
 
     def runner(
-        self, listener: Listener | None = None, provider: MusicProvider | None = None, *, heartbeat_s: float = 0.05
+        self,
+        listener: Listener | None = None,
+        provider: MusicProvider | None = None,
+        *,
+        heartbeat_s: float = 0.05,
+        vendors: VendorLine | None = None,
     ) -> Runner:
         """Return a worker's runner that hears its owner's wishes soon."""
-        music = MusicJob(making=self.making, listener=listener or self.band, provider=provider or self.band, at_once=2)
+        ears, player = listener or self.band, provider or self.band
+        music = MusicJob(making=self.making, listener=ears, provider=player, at_once=2, vendors=vendors)
         return Runner(self.queue, self.db, {MUSIC: music}, dispatcher=self.charge.dispatcher, heartbeat_s=heartbeat_s)
 
     def sweeper(self) -> Sweeper:

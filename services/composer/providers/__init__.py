@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from services.composer.domain.errors import ProviderFailed
 from services.composer.domain.usage import ModelUsage
+from services.composer.domain.vendor import Capability, Remedy
 from services.composer.domain.webhook import Outcome
 
 Label = Literal["A", "B"]
@@ -134,6 +136,136 @@ class StemMaker(Protocol):
         self, order: Order, engine: str, progress: Callable[[int, str], None], stop: Callable[[], bool]
     ) -> TakenApart:
         """Return wav and stems of what version *engine* made; raises EngineChanged, and Stopped soon after *stop*."""
+        ...
+
+
+class VendorRefused(ProviderFailed):
+    """Raised when a vendor says no, or nothing that makes sense.
+
+    `code` is what it said, in its own numbers; `remedy` is what helps. `maybe_taken` is true when nobody can say
+    whether the order was accepted all the same.
+    """
+
+    def __init__(self, code: str, remedy: Remedy, *, maybe_taken: bool = False) -> None:
+        """Keep what is known; the vendor's own words stay out of it, because they may repeat the person's."""
+        super().__init__("the vendor gave no song", code=code, remedy=remedy.value)
+        self.code = code
+        self.remedy = remedy
+        self.maybe_taken = maybe_taken
+
+
+@dataclass(frozen=True)
+class VendorOrder:
+    """What a vendor is asked for; without `lyrics` nobody sings. `take` is the recording as mp3 or empty.
+
+    `callback` is the address that the vendor calls when it is done.
+    """
+
+    title: str
+    style: str
+    mood: str
+    lyrics: str
+    voice: str
+    duration_s: float
+    seed: int
+    take: bytes = b""
+    callback: str = ""
+
+
+@dataclass(frozen=True)
+class VendorSong:
+    """A song as its vendor hands it over: where it lies or its bytes, and what the vendor says of it.
+
+    What the vendor does not say is empty or 0.
+    """
+
+    reference: str = ""
+    url: str = ""
+    data: bytes = b""
+    duration_s: float = 0.0
+    style: str = ""
+    key: str = ""
+    tempo_bpm: float = 0.0
+    cover_url: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a vendor is with an order; `songs` are there once it is done."""
+
+    percent: int
+    songs: tuple[VendorSong, ...] = ()
+
+
+class Vendor(Protocol):
+    """Makes songs somewhere else."""
+
+    name: str
+    model: str
+    capability: Capability
+
+    async def fetch(self, song: VendorSong) -> bytes:
+        """Return the song's bytes, at most as many as a song may have.
+
+        Raises VendorRefused with the code `gone` when the link leads nowhere any more, and otherwise as a download.
+        """
+        ...
+
+    async def picture(self, song: VendorSong) -> bytes:
+        """Return the cover that the vendor made, empty when there is none to be had."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@runtime_checkable
+class TaskVendor(Vendor, Protocol):
+    """Takes orders and works on them by itself."""
+
+    async def submit(self, order: VendorOrder) -> str:
+        """Return the vendor's id of the order; raises VendorRefused."""
+        ...
+
+    async def poll(self, task_id: str) -> Standing:
+        """Return how far the order is. Raises VendorRefused when the vendor says that nothing comes of it any more.
+
+        A vendor that cannot be asked just now raises Unavailable or Expired, which says nothing about the order.
+        """
+        ...
+
+    async def cancel(self, task_id: str) -> None:
+        """Tell the vendor, if it listens, that nobody waits any more."""
+        ...
+
+
+@runtime_checkable
+class DirectVendor(Vendor, Protocol):
+    """Answers an order with the song."""
+
+    async def sing(self, order: VendorOrder) -> tuple[VendorSong, ...]:
+        """Return the songs once they are made; raises VendorRefused."""
+        ...
+
+
+class Appraiser(Protocol):
+    """Looks at sound that somebody else made."""
+
+    async def appraise(self, mp3: bytes, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return length, loudness, peak, outline and scores of the decoded sound.
+
+        `fault` is empty or says `unreadable` or `cut`; there may be no measures then.
+        """
+        ...
+
+    async def compare(
+        self, variants: dict[str, Any], picture: bytes, seed: int, stop: Callable[[], bool]
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return what `Listener.judge` returns, for one variant or two that were only heard; the cover is *picture*.
+
+        A picture that cannot be read, or none, has one drawn from the song.
+        """
         ...
 
 

@@ -91,6 +91,18 @@ class OfflineProvider:
         request = {"task": "judge", "variants": variants, "seed": seed}
         return await self._run(request, b"", stop=stop, timeout_s=_LISTEN_TIMEOUT_S)
 
+    async def appraise(self, mp3: bytes, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return what is measured on an mp3 that somebody else made; `fault` says why there is nothing to measure."""
+        answer, _ = await self._run({"task": "appraise"}, mp3, stop=stop, timeout_s=_LISTEN_TIMEOUT_S)
+        return answer
+
+    async def compare(
+        self, variants: dict[str, Any], picture: bytes, seed: int, stop: Callable[[], bool]
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return scores, remarks and the recommended label of appraised songs, and the picture or a drawn one."""
+        request = {"task": "compare", "variants": variants, "seed": seed}
+        return await self._run(request, picture, stop=stop, timeout_s=_LISTEN_TIMEOUT_S)
+
     async def make(self, order: Order, progress: Callable[[int, str], None], stop: Callable[[], bool]) -> Made:
         """Return the variant; *progress* hears percent and what happens. Raises Stopped soon after *stop* says so."""
         request = {"task": "make", "order": asdict(order)}

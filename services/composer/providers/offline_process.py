@@ -226,7 +226,21 @@ def _judge(request: dict[str, Any], _blob: bytes, _say: Callable[[float, str], N
     return answer, draw_cover(best["peaks"], key, best["tempo_bpm"], request["seed"])
 
 
+def _appraise(request: dict[str, Any], blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.providers.appraisal import appraise
+
+    return appraise(blob, ffmpeg=request["ffmpeg"]), b""
+
+
+def _compare(request: dict[str, Any], blob: bytes, _say: Callable[[float, str], None]) -> tuple[dict[str, Any], bytes]:
+    from services.composer.providers.appraisal import compare
+
+    return compare(request["variants"], blob, request["seed"])
+
+
 _TASKS = {
+    "appraise": _appraise,
+    "compare": _compare,
     "check": _check,
     "listen": _listen,
     "hear": _hear,

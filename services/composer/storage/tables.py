@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from services.composer.domain.export import ExportState
 from services.composer.domain.lyrics import LyricsState
 from services.composer.domain.track import LONGEST_DURATION_S, SHORTEST_DURATION_S, TrackState
+from services.composer.domain.vendor import TaskState
 from services.composer.domain.webhook import DeliveryState, PauseReason
 from services.kit.db.metadata import created_columns, id_column, schema_metadata, time_column
 from services.kit.jobs.table import job_tables
@@ -182,6 +183,36 @@ lyrics_versions = Table(
     UniqueConstraint("lyrics_id", "label"),
     CheckConstraint("label IN ('A', 'B')", name="label"),
     CheckConstraint("language IN ('zh', 'en')", name="language"),
+)
+
+_TASK_STATES = ", ".join(f"'{state.value}'" for state in TaskState)
+
+# What was ordered from vendors of songs: one row for each order, written before the vendor hears of it.
+vendor_tasks = Table(
+    "vendor_tasks",
+    metadata,
+    id_column("vendor_task_id", primary_key=True),
+    id_column("job_id", ForeignKey("composer.jobs.job_id", ondelete="CASCADE"), nullable=False),
+    Column("vendor", Text, nullable=False),
+    # The variants that it is to give: A, B or AB.
+    Column("labels", Text, nullable=False),
+    Column("paid", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    # The vendor's own id; empty until its answer has been written down.
+    Column("task_id", Text, nullable=False, server_default=text("''")),
+    # What the vendor said when it did not go well, in its own numbers, and what helps against it.
+    Column("code", Text, nullable=False, server_default=text("''")),
+    Column("remedy", Text, nullable=False, server_default=text("''")),
+    Column("offer", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("songs", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("lease_token", BigInteger, nullable=False),
+    time_column("create_time"),
+    time_column("accept_time", nullable=True),
+    time_column("finish_time", nullable=True),
+    CheckConstraint(f"state IN ({_TASK_STATES})", name="state"),
+    CheckConstraint("labels IN ('A', 'B', 'AB')", name="labels"),
+    CheckConstraint("(state IN ('asked', 'accepted')) = (finish_time IS NULL)", name="finish_time"),
+    Index("ix_vendor_tasks_job_id", "job_id"),
 )
 
 webhooks = Table(

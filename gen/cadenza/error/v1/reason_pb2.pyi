@@ -102,6 +102,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The balance does not cover the price."""
     REASON_QUOTA_EXCEEDED: _Reason.ValueType  # 40004
     """The plan of the user allows no more runs of this kind in this period."""
+    REASON_CONTENT_REJECTED: _Reason.ValueType  # 40005
+    """Nobody makes anything of these words or this wish; others may do."""
     REASON_JOB_NOT_CANCELLABLE: _Reason.ValueType  # 40006
     """The job is finished and cannot be cancelled."""
     REASON_JOB_DEADLINE_EXCEEDED: _Reason.ValueType  # 40007
@@ -236,6 +238,8 @@ REASON_INSUFFICIENT_CREDITS: Reason.ValueType  # 40003
 """The balance does not cover the price."""
 REASON_QUOTA_EXCEEDED: Reason.ValueType  # 40004
 """The plan of the user allows no more runs of this kind in this period."""
+REASON_CONTENT_REJECTED: Reason.ValueType  # 40005
+"""Nobody makes anything of these words or this wish; others may do."""
 REASON_JOB_NOT_CANCELLABLE: Reason.ValueType  # 40006
 """The job is finished and cannot be cancelled."""
 REASON_JOB_DEADLINE_EXCEEDED: Reason.ValueType  # 40007

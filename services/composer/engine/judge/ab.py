@@ -106,6 +106,21 @@ def measure_variant(score: Score, master: Master) -> VariantScores:
     return VariantScores(label=score.label, total=total, **scores)
 
 
+def measure_sound(label: str, audio: NDArray[np.float32]) -> VariantScores:
+    """Return the scores of a sound whose score nobody knows, weighed by what can be heard alone.
+
+    `melody` and `variety` are 0 for each of them, so that neither ever tells two apart.
+    """
+    power = k_weighted_powers(audio, RENDER_RATE)
+    heard = {
+        "loudness": float(np.clip(1.0 - abs(gated_lufs(power) - TARGET_LUFS) / 6.0, 0.0, 1.0)),
+        "dynamics": _dynamics(power),
+        "brightness": _brightness(audio),
+    }
+    total = sum(_WEIGHTS[name] * value for name, value in heard.items()) / sum(_WEIGHTS[name] for name in heard)
+    return VariantScores(label=label, melody=0.0, variety=0.0, total=total, **heard)
+
+
 def _dynamics(power: NDArray[np.float64]) -> float:
     """Return 1 when the loud moments lie about 7 LU over the quiet ones of what sounds, less on either side."""
     levels = short_term_lufs(power)

@@ -218,6 +218,11 @@ class Reason(betterproto2.Enum):
     The plan of the user allows no more runs of this kind in this period.
     """
 
+    CONTENT_REJECTED = 40005
+    """
+    Nobody makes anything of these words or this wish; others may do.
+    """
+
     JOB_NOT_CANCELLABLE = 40006
     """
     The job is finished and cannot be cancelled.
@@ -381,6 +386,7 @@ class Reason(betterproto2.Enum):
             40002: "REASON_GENERATE_PROVIDER_ERROR",
             40003: "REASON_INSUFFICIENT_CREDITS",
             40004: "REASON_QUOTA_EXCEEDED",
+            40005: "REASON_CONTENT_REJECTED",
             40006: "REASON_JOB_NOT_CANCELLABLE",
             40007: "REASON_JOB_DEADLINE_EXCEEDED",
             40008: "REASON_JOB_LEASE_LOST",
@@ -450,6 +456,7 @@ class Reason(betterproto2.Enum):
             "REASON_GENERATE_PROVIDER_ERROR": 40002,
             "REASON_INSUFFICIENT_CREDITS": 40003,
             "REASON_QUOTA_EXCEEDED": 40004,
+            "REASON_CONTENT_REJECTED": 40005,
             "REASON_JOB_NOT_CANCELLABLE": 40006,
             "REASON_JOB_DEADLINE_EXCEEDED": 40007,
             "REASON_JOB_LEASE_LOST": 40008,
