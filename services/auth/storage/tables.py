@@ -1,10 +1,11 @@
-"""All tables of Auth. No table holds an id of an outside provider or a token in a form that could be used."""
+"""All tables of Auth. No table holds an id of an outside provider, a code or a token in a form that could be used."""
 
 from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     Table,
     Text,
@@ -27,8 +28,21 @@ users = Table(
     Column("avatar_url", Text, nullable=False, server_default=text("''")),
     # Carried in access tokens; `admin` opens the administrators' methods.
     Column("roles", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    # What the person logs in by besides mailbox and phone, and the same in small letters, which is what must be unique.
+    Column("username", Text, nullable=True),
+    Column("username_key", Text, nullable=True),
     # Set by an operator: no login and no refresh from then on.
     time_column("disable_time", nullable=True),
+    *created_columns(),
+    UniqueConstraint("username_key"),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    id_column("user_id", ForeignKey(users.c.user_id), primary_key=True),
+    # argon2id in its PHC form.
+    Column("password_hash", Text, nullable=False),
     *created_columns(),
 )
 
@@ -43,7 +57,7 @@ identities = Table(
     Column("sealed_account", Text, nullable=False, server_default=text("''")),
     *created_columns(),
     UniqueConstraint("provider", "provider_id_hash"),
-    CheckConstraint("provider IN ('web', 'wechat')", name="provider"),
+    CheckConstraint("provider IN ('web', 'wechat', 'phone', 'email', 'apple')", name="provider"),
     Index(None, "user_id"),
 )
 
@@ -87,6 +101,77 @@ signing_keys = Table(
     # AES-256-GCM with the id of the encryption key in front.
     Column("sealed_private_key", Text, nullable=False),
     time_column("create_time"),
+)
+
+# Failures of one account or network address, named by keyed hashes; names without an account have their line too.
+guards = Table(
+    "guards",
+    metadata,
+    Column("guard_hash", LargeBinary, primary_key=True),
+    Column("failure_count", Integer, nullable=False),
+    time_column("first_time", nullable=True),
+    Column("lock_count", Integer, nullable=False),
+    time_column("locked_until_time", nullable=True),
+    time_column("update_time"),
+    Index(None, "update_time"),
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    id_column("code_id", primary_key=True),
+    Column("purpose", Text, nullable=False),
+    # Keyed hashes: the target, the code with all it is bound to, and the address that asked for it.
+    Column("target_hash", LargeBinary, nullable=False),
+    Column("code_hash", LargeBinary, nullable=False),
+    Column("address_hash", LargeBinary, nullable=False),
+    Column("try_count", Integer, nullable=False, server_default=text("0")),
+    time_column("expire_time"),
+    time_column("used_time", nullable=True),
+    time_column("create_time"),
+    Index(None, "target_hash", "create_time"),
+    Index(None, "address_hash", "create_time"),
+    Index(None, "create_time"),
+)
+
+# What was handed to a carrier or is to be: the delivery log.
+messages = Table(
+    "messages",
+    metadata,
+    id_column("message_id", primary_key=True),
+    # Nobody's while it is not known whether the target has an account.
+    id_column("user_id", nullable=True),
+    Column("channel", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    # Where to and what with, encrypted; emptied when the message is done with.
+    Column("sealed_content", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    # The public reason and the carrier's own word of a failure; the carrier's id of a success.
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("cause", Text, nullable=False, server_default=text("''")),
+    Column("carrier_id", Text, nullable=False, server_default=text("''")),
+    time_column("expire_time"),
+    *created_columns(),
+    CheckConstraint("state IN ('pending', 'sending', 'sent', 'failed')", name="state"),
+    Index(None, "create_time"),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    id_column("login_id", primary_key=True),
+    # Empty when the name has no account.
+    id_column("user_id", ForeignKey(users.c.user_id), nullable=True),
+    Column("provider", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    time_column("create_time"),
+    Index(None, "user_id", "login_id"),
+    Index(None, "create_time"),
 )
 
 outbox = outbox_table(metadata)
