@@ -82,6 +82,31 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
         "没有权限执行此操作。如有疑问，请联系我们。", "You may not do this. Contact us if you think you should."
     ),
     "ACCOUNT_DISABLED": Sentence("该账号已停用，请联系我们。", "This account is switched off. Contact us."),
+    "ACCOUNT_LOCKED": Sentence(
+        "密码错误次数过多，账号已暂时锁定，请[在 {retry_after_s} 秒后重试，或]用验证码登录。",
+        "Too many wrong passwords; the account is locked for now. [Try again in {retry_after_s} seconds, or ]"
+        "log in by a code.",
+    ),
+    "CODE_INVALID": Sentence("验证码不正确，请检查后重试。", "The code is not right. Check it and try again."),
+    "CODE_EXPIRED": Sentence("验证码已失效，请重新获取。", "The code has run out. Ask for a new one."),
+    "CREDENTIALS_INVALID": Sentence(
+        "账号或密码不正确，请检查后重试。", "The account or the password is not right. Check both and try again."
+    ),
+    "IDENTITY_IN_USE": Sentence(
+        "该登录方式已属于另一个账号，请直接登录或合并账号。",
+        "This way to log in belongs to another account. Log in with it, or merge the two.",
+    ),
+    "PASSWORD_WEAK": Sentence(
+        "密码太容易被猜到，请使用 8 到 128 个字符、不常见的密码。",
+        "Others would guess this password. Use 8 to 128 characters that are not among the common ones.",
+    ),
+    "MESSAGE_NOT_SENT": Sentence(
+        "验证码或邮件未能发出，请稍后重试或换一种方式。",
+        "The code or letter could not be sent. Try again later, or another way.",
+    ),
+    "TARGET_REFUSED": Sentence(
+        "该手机号或邮箱无法接收，请检查后重试。", "This phone or mailbox cannot be reached. Check it and try again."
+    ),
     "UPLOAD_TOO_LARGE": Sentence(
         "文件过大[，上限 {limit_mb} MB]，请压缩、截短，或改用直传地址上传。",
         "The file is too large[; the limit is {limit_mb} MB]. Shorten it, or upload it by a signed address.",

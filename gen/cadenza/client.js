@@ -18,6 +18,9 @@ const call = (method, path, posts) => (request = {}) => {
   return { method, path: query ? `${place}?${query}` : place };
 };
 
+// cadenza.auth.v1.CodeService
+export const sendCode = call("POST", "/api/v1/verification/send", true);
+export const getCode = call("GET", "/api/v1/verification/{code_id}");
 // cadenza.auth.v1.SessionService
 export const anonymousLogin = call("POST", "/api/v1/auth/anonymous", true);
 export const wechatLogin = call("POST", "/api/v1/auth/wechat", true);
@@ -27,6 +30,14 @@ export const listSessions = call("GET", "/api/v1/users/me/sessions");
 export const endSession = call("DELETE", "/api/v1/users/me/sessions/{session_id}");
 export const endSessions = call("DELETE", "/api/v1/users/me/sessions");
 export const getKeySet = call("GET", "/api/v1/auth/keys");
+// cadenza.auth.v1.LoginService
+export const register = call("POST", "/api/v1/auth/register", true);
+export const login = call("POST", "/api/v1/auth/login", true);
+export const appleLogin = call("POST", "/api/v1/auth/apple", true);
+export const listLogins = call("GET", "/api/v1/users/me/login-logs");
+// cadenza.auth.v1.PasswordService
+export const changePassword = call("POST", "/api/v1/auth/password/change", true);
+export const resetPassword = call("POST", "/api/v1/auth/password/reset", true);
 // cadenza.auth.v1.UserService
 export const getMe = call("GET", "/api/v1/users/me");
 // cadenza.composer.v1.DeadLetterService

@@ -1,27 +1,46 @@
-"""The Auth server: configuration, database, Redis, doors, use cases, servicers, serve."""
+"""The Auth server: configuration, database, Redis, doors, carriers, use cases, servicers, serve."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
+from cadenza.auth.v1.code_service_pb2_grpc import add_CodeServiceServicer_to_server
+from cadenza.auth.v1.login_service_pb2_grpc import add_LoginServiceServicer_to_server
+from cadenza.auth.v1.password_service_pb2_grpc import add_PasswordServiceServicer_to_server
 from cadenza.auth.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from cadenza.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
 from services.auth.config import Config
-from services.auth.providers import WechatDoor
+from services.auth.domain.pepper import Pepper
+from services.auth.providers import AppleDoor, CodeSender, WechatDoor
+from services.auth.providers.aliyun_sms import AliyunSms
+from services.auth.providers.apple import Apple, AppleOff
+from services.auth.providers.smtp import Smtp
 from services.auth.providers.wechat import Wechat, WechatOff
+from services.auth.rpc.code import CodeServicer
+from services.auth.rpc.login import LoginServicer
+from services.auth.rpc.password import PasswordServicer
 from services.auth.rpc.session import SessionServicer
 from services.auth.rpc.user import UserServicer
+from services.auth.usecases.account import Accounts
+from services.auth.usecases.code import Codes
 from services.auth.usecases.delivery import Delivery
-from services.auth.usecases.login import Logins, WechatLogins
+from services.auth.usecases.guard import Guards
+from services.auth.usecases.identity import Identities
+from services.auth.usecases.login import AppleLogins, CodeLogins, Logins, WechatLogins
+from services.auth.usecases.login_log import LoginLog
+from services.auth.usecases.message import MESSAGE, Messages
+from services.auth.usecases.password import PasswordChanges
 from services.auth.usecases.session import Sessions
 from services.auth.usecases.signing_key import SigningKeys
 from services.auth.usecases.user import Users
-from services.kit.clock import now
+from services.kit.clock import Clock, now
 from services.kit.config import load
 from services.kit.db.engine import Database
 from services.kit.http import HttpClient
+from services.kit.passwords import Passwords
 from services.kit.redis import connect
 from services.kit.rpc.application import Application, Registered
 from services.kit.rpc.channel import Peers
@@ -32,24 +51,41 @@ _PURGE_EVERY_S = 3600.0
 
 
 @asynccontextmanager
-async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
+async def build(config: Config, peers: Peers, *, clock: Clock = now) -> AsyncIterator[Application]:
     """Yield Auth, ready to be served; it calls Wallet."""
     async with AsyncExitStack() as stack:
         db = Database(config.database_url)
         stack.push_async_callback(db.close)
         redis = connect(config.redis_url)
         stack.push_async_callback(redis.aclose)
-        http = await stack.enter_async_context(HttpClient("wechat", private_allowed=True))
+        outside = await _open_outside(config, stack, clock)
+        hasher = Passwords()
+        stack.callback(hasher.close)
 
-        lifetimes = config.lifetimes
+        lifetimes, countries = config.lifetimes, config.sms_countries
         sealer = Sealer.from_hex(config.encryption_key, config.encryption_keys_old)
+        pepper = Pepper.from_hex(config.encryption_key, config.encryption_keys_old)
         longest = timedelta(seconds=config.signing_key_max_age)
-        keys = SigningKeys(db, sealer, now, access_ttl=lifetimes.access, longest=longest)
+        keys = SigningKeys(db, sealer, clock, access_ttl=lifetimes.access, longest=longest)
         wallet = CreditServiceStub(peers.channel("wallet"))
-        delivery = Delivery(db, wallet, redis, now, access_ttl=lifetimes.access)
-        sessions = Sessions(db, keys, delivery, now, lifetimes=lifetimes)
-        logins = Logins(db, sessions, delivery, now)
-        wechat = WechatLogins(logins, _wechat_door(config, http), redis, sealer)
+        messages = Messages(db, sealer, clock, sms=outside.sms, mail=outside.mail)
+        delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more={MESSAGE: messages.send})
+        sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes)
+        identities = Identities(pepper, sealer)
+        log = LoginLog(db, identities, messages, clock)
+        logins = Logins(db, sessions, delivery, clock, log=log)
+        wechat = WechatLogins(logins, outside.wechat, redis, sealer)
+        apple = AppleLogins(logins, outside.apple, identities)
+        codes = Codes(db, messages, pepper, clock, figures=config.code_rules, kick=delivery.dispatcher.kick)
+        guards = Guards(db, pepper, clock)
+        by_code = CodeLogins(logins, codes, identities)
+        accounts = Accounts(
+            db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities,
+            delivery=delivery, log=log,
+        )  # fmt: skip
+        changes = PasswordChanges(
+            db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, log=log
+        )
 
         async def ping_redis() -> None:
             await redis.ping()
@@ -58,11 +94,43 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             name="auth",
             services=[
                 Registered(add_SessionServiceServicer_to_server, SessionServicer(logins, wechat, sessions, keys)),
-                Registered(add_UserServiceServicer_to_server, UserServicer(Users(db))),
+                Registered(add_UserServiceServicer_to_server, UserServicer(Users(db, identities))),
+                Registered(add_CodeServiceServicer_to_server, CodeServicer(codes, messages, countries=countries)),
+                Registered(
+                    add_LoginServiceServicer_to_server,
+                    LoginServicer(accounts, by_code, apple, log, countries=countries),
+                ),
+                Registered(add_PasswordServiceServicer_to_server, PasswordServicer(changes, countries=countries)),
             ],
             pings={"database": db.ping, "redis": ping_redis},
-            background=[delivery.dispatcher.run, lambda: _purge_for_ever(sessions)],
+            background=[
+                delivery.dispatcher.run,
+                lambda: _purge_for_ever(sessions.purge, codes.purge, messages.purge, log.purge, guards.purge),
+            ],
         )
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """Those whom Auth asks or who carry for it."""
+
+    wechat: WechatDoor
+    apple: AppleDoor
+    sms: CodeSender | None
+    mail: Smtp | None
+
+
+async def _open_outside(config: Config, stack: AsyncExitStack, clock: Clock) -> _Outside:
+    """Return the doors and carriers that are configured, closed with the stack."""
+    clients = [
+        await stack.enter_async_context(HttpClient(name, private_allowed=True))
+        for name in ("wechat", "apple", "aliyun_sms")
+    ]
+    mail = _smtp(config, clock)
+    if mail is not None:
+        stack.callback(mail.close)
+    wechat, apple, sms = clients
+    return _Outside(_wechat_door(config, wechat), _apple_door(config, apple, clock), _sms(config, sms, clock), mail)
 
 
 def _wechat_door(config: Config, http: HttpClient) -> WechatDoor:
@@ -78,11 +146,57 @@ def _wechat_door(config: Config, http: HttpClient) -> WechatDoor:
     )
 
 
-async def _purge_for_ever(sessions: Sessions) -> None:
-    """Remove long-expired sessions every hour; a failure is retried by whoever runs the loop."""
+def _apple_door(config: Config, http: HttpClient, clock: Clock) -> AppleDoor:
+    """Return Apple if a program of ours is configured."""
+    if not config.apple_client_ids:
+        return AppleOff()
+    return Apple(
+        http,
+        clock,
+        base_url=config.apple_base_url,
+        client_ids=config.apple_client_ids,
+        timeout_s=config.apple_timeout_s,
+    )
+
+
+def _sms(config: Config, http: HttpClient, clock: Clock) -> CodeSender | None:
+    """Return the carrier of short messages if one is configured."""
+    if not config.sms_access_key_id:
+        return None
+    return AliyunSms(
+        http,
+        clock,
+        base_url=config.sms_base_url,
+        key_id=config.sms_access_key_id,
+        key_secret=config.sms_access_key_secret,
+        sign_name=config.sms_sign_name,
+        template_code=config.sms_template_code,
+        timeout_s=config.sms_timeout_s,
+    )
+
+
+def _smtp(config: Config, clock: Clock) -> Smtp | None:
+    """Return the mail server if one is configured."""
+    if not config.smtp_host:
+        return None
+    return Smtp(
+        clock,
+        host=config.smtp_host,
+        port=config.smtp_port,
+        security=config.smtp_security,
+        user=config.smtp_user,
+        password=config.smtp_password,
+        sender=config.smtp_from,
+        timeout_s=config.smtp_timeout_s,
+    )
+
+
+async def _purge_for_ever(*purges: Callable[[], Awaitable[int]]) -> None:
+    """Remove what has been over for long every hour; a failure is retried by whoever runs the loop."""
     while True:
         await asyncio.sleep(_PURGE_EVERY_S)
-        await sessions.purge()
+        for purge in purges:
+            await purge()
 
 
 def main() -> None:

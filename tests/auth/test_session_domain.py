@@ -76,9 +76,9 @@ def test_access_claims_say_who_and_until_when() -> None:
 
 def test_identities_of_two_doors_never_meet() -> None:
     """The same id behind two doors gives two hashes, and neither shows the id."""
-    web, wechat = (identity_hash(provider, "device-0123456789") for provider in Provider)
-    assert web != wechat
-    assert b"device" not in web
+    hashes = {identity_hash(provider, "device-0123456789") for provider in Provider}
+    assert len(hashes) == len(Provider)
+    assert not any(b"device" in each for each in hashes)
 
 
 def _key(name: str, age: timedelta) -> SigningKey:

@@ -13,10 +13,14 @@ from sqlalchemy import text
 from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
 from services.auth.config import Config
 from services.auth.domain.errors import AccountDisabled
+from services.auth.domain.pepper import Pepper
 from services.auth.domain.session import Lifetimes, Origin
 from services.auth.domain.signing_key import ANNOUNCED
 from services.auth.usecases.delivery import Delivery
+from services.auth.usecases.identity import Identities
 from services.auth.usecases.login import LoggedIn, Logins
+from services.auth.usecases.login_log import LoginLog
+from services.auth.usecases.message import Messages
 from services.auth.usecases.session import Sessions
 from services.auth.usecases.signing_key import SigningKeys
 from services.kit.config import ConfigError
@@ -52,7 +56,9 @@ def _house(db: Database, redis: Redis, clock: SettableClock) -> House:
     wallet = CreditServiceStub(LocalMesh().peers("auth").channel("wallet"))
     delivery = Delivery(db, wallet, redis, clock, access_ttl=WEEK)
     sessions = Sessions(db, keys, delivery, clock, lifetimes=Lifetimes(WEEK, MONTH))
-    return House(sessions, Logins(db, sessions, delivery, clock), delivery, keys)
+    identities = Identities(Pepper.from_hex(KEY), Sealer.from_hex(KEY))
+    log = LoginLog(db, identities, Messages(db, Sealer.from_hex(KEY), clock, sms=None, mail=None), clock)
+    return House(sessions, Logins(db, sessions, delivery, clock, log=log), delivery, keys)
 
 
 @pytest.fixture

@@ -8,7 +8,13 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from cadenza.auth.v1 import session_service_pb2, user_service_pb2
+from cadenza.auth.v1 import (
+    code_service_pb2,
+    login_service_pb2,
+    password_service_pb2,
+    session_service_pb2,
+    user_service_pb2,
+)
 from cadenza.composer.v1 import (
     bill_service_pb2,
     dead_letter_service_pb2,
@@ -29,6 +35,9 @@ FILES = (
     bill_service_pb2,
     session_service_pb2,
     user_service_pb2,
+    code_service_pb2,
+    login_service_pb2,
+    password_service_pb2,
     credit_service_pb2,
     admin_service_pb2,
     take_service_pb2,

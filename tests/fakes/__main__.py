@@ -13,6 +13,7 @@ from aiohttp import web
 
 from services.mesh.orphan import end_with_parent
 from tests.fakes.ace_step import AceStep
+from tests.fakes.apple import Apple
 from tests.fakes.gemini import Gemini
 from tests.fakes.minimax import MiniMax
 from tests.fakes.openai_chat import OpenAiChat
@@ -23,7 +24,7 @@ from tests.fakes.wechat import Wechat
 if TYPE_CHECKING:
     from tests.fakes.stand_in import StandIn
 
-VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat, Suno, MiniMax, AceStep)
+VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat, Suno, MiniMax, AceStep, Apple)
 LOOPBACK = "127.0.0.1"
 
 

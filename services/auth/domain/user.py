@@ -11,6 +11,9 @@ class Provider(StrEnum):
 
     WEB = "web"
     WECHAT = "wechat"
+    PHONE = "phone"
+    EMAIL = "email"
+    APPLE = "apple"
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Identity:
     identity_id: str
     provider: Provider
     create_time: datetime
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class User:
     roles: tuple[str, ...]
     disabled: bool
     create_time: datetime
+    username: str = ""
+    has_password: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Profile:
 def identity_hash(provider: Provider, provider_id: str) -> bytes:
     """Return the 32 bytes under which an identity is stored, so that a copy of the table opens no door.
 
-    A plain hash is enough because these ids are long and random; a keyed one would tie every
-    login to a key that could then never change.
+    A plain hash is enough because these ids are long and random. Phones and mailboxes could be guessed from it: theirs
+    are keyed, by `pepper`.
     """
     return hashlib.sha256(f"cadenza.identity.v1\n{provider.value}\n{provider_id}".encode()).digest()

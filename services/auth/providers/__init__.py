@@ -1,7 +1,9 @@
-"""The doors that belong to others: what Auth asks of them, whoever they are."""
+"""The doors and carriers that belong to others: what Auth asks of them, whoever they are."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from services.kit.errors import DomainError
 
 
 @dataclass(frozen=True)
@@ -18,4 +20,59 @@ class WechatDoor(Protocol):
 
     async def exchange(self, code: str) -> WechatAccount:
         """Return the account; raises AuthProviderError when it is refused, out of reach or not configured."""
+        ...
+
+
+@dataclass(frozen=True)
+class AppleAccount:
+    """Who an identity token of Apple names: the same text for one person in all programs of one team."""
+
+    subject: str = field(repr=False)
+
+
+class AppleDoor(Protocol):
+    """Knows whose identity token it is."""
+
+    async def verify(self, identity_token: str, nonce: str) -> AppleAccount:
+        """Return the account; raises AuthProviderError when it is refused, out of reach or not configured."""
+        ...
+
+
+class NotCarried(Exception):
+    """A message was not handed over; `error` is what people are told.
+
+    `certain` says that the carrier surely has not taken it, `again` that it may be offered once more.
+    """
+
+    def __init__(self, error: DomainError, *, certain: bool, again: bool) -> None:
+        """Keep the three."""
+        super().__init__(str(error))
+        self.error = error
+        self.certain = certain
+        self.again = again and certain
+
+
+class CodeSender(Protocol):
+    """Carries codes to phones."""
+
+    async def send(self, phone: str, code: str, *, message_id: str) -> str:
+        """Return the carrier's id of the message it took; raises NotCarried. The phone is in E.164."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A letter as it goes out; nothing of it shows in a `repr` but its id."""
+
+    message_id: str
+    to: str = field(repr=False)
+    subject: str = field(repr=False)
+    text: str = field(repr=False)
+
+
+class MailSender(Protocol):
+    """Carries letters to mailboxes."""
+
+    async def send(self, mail: Mail) -> str:
+        """Return what the first server said when it took the letter; raises NotCarried."""
         ...

@@ -1,21 +1,16 @@
 """SessionService: the doors, the tokens and the key set over their use cases."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from cadenza.auth.v1 import session_service_pb2 as pb
 from cadenza.auth.v1 import session_service_pb2_grpc as pb_grpc
 from services.auth.domain.device import device_name
-from services.auth.domain.session import OpenSession, Origin
+from services.auth.domain.session import OpenSession
+from services.auth.rpc.origin import origin, session_message, timestamp
 from services.auth.rpc.user import PROVIDERS
 from services.auth.usecases.login import Logins, WechatLogins
-from services.auth.usecases.session import Sessions, Tokens
+from services.auth.usecases.session import Sessions
 from services.auth.usecases.signing_key import SigningKeys
-from services.kit.rpc.call import ServicerContext, current_call
+from services.kit.rpc.call import ServicerContext
 from services.kit.rpc.identity import current_user
-
-_TOKEN_TYPE = "Bearer"  # noqa: S105  # the name of the scheme
 
 
 class SessionServicer(pb_grpc.SessionServiceServicer):
@@ -32,9 +27,9 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         self, request: pb.AnonymousLoginRequest, context: ServicerContext
     ) -> pb.AnonymousLoginResponse:
         """Log in a device."""
-        done = await self._logins.by_device(request.provider_id, _origin())
+        done = await self._logins.by_device(request.provider_id, origin())
         return pb.AnonymousLoginResponse(
-            session=_session(done.tokens),
+            session=session_message(done.tokens),
             access_token=done.tokens.access_token,
             refresh_token=done.tokens.refresh_token,
             expires_in=done.tokens.expires_in_s,
@@ -45,10 +40,10 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
     async def WechatLogin(self, request: pb.WechatLoginRequest, context: ServicerContext) -> pb.WechatLoginResponse:
         """Log in a mini-program."""
         done = await self._wechat.by_code(
-            request.code, _origin(), nick_name=request.nick_name, avatar_url=request.avatar_url
+            request.code, origin(), nick_name=request.nick_name, avatar_url=request.avatar_url
         )
         return pb.WechatLoginResponse(
-            session=_session(done.tokens),
+            session=session_message(done.tokens),
             access_token=done.tokens.access_token,
             refresh_token=done.tokens.refresh_token,
             expires_in=done.tokens.expires_in_s,
@@ -60,9 +55,9 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         self, request: pb.RefreshSessionRequest, context: ServicerContext
     ) -> pb.RefreshSessionResponse:
         """Trade a refresh token for a new pair."""
-        tokens = await self._sessions.refresh(request.refresh_token, _origin())
+        tokens = await self._sessions.refresh(request.refresh_token, origin())
         return pb.RefreshSessionResponse(
-            session=_session(tokens),
+            session=session_message(tokens),
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
             expires_in=tokens.expires_in_s,
@@ -76,7 +71,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
     async def ListSessions(self, request: pb.ListSessionsRequest, context: ServicerContext) -> pb.ListSessionsResponse:
         """List where the person is logged in."""
         me = current_user()
-        found, more = await self._sessions.list(me.user_id, page_size=request.page_size, page_token=request.page_token)
+        found, more = await self._sessions.page(me.user_id, page_size=request.page_size, page_token=request.page_token)
         sessions = [_open(each, current=each.session_id == me.session_id) for each in found]
         return pb.ListSessionsResponse(sessions=sessions, next_page_token=more)
 
@@ -103,11 +98,6 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         return pb.CheckSessionResponse(open=await self._sessions.is_open(request.session_id.lower()))
 
 
-def _origin() -> Origin:
-    call = current_call()
-    return Origin(call.platform, call.client_ip, call.client_agent)
-
-
 def _open(session: OpenSession, *, current: bool) -> pb.OpenSession:
     return pb.OpenSession(
         session_id=session.session_id,
@@ -115,27 +105,8 @@ def _open(session: OpenSession, *, current: bool) -> pb.OpenSession:
         platform=session.origin.platform,
         device=device_name(session.origin.agent),
         address=session.origin.address,
-        create_time=_time(session.create_time),
-        last_seen_time=_time(session.seen_time),
-        expire_time=_time(session.expire_time),
+        create_time=timestamp(session.create_time),
+        last_seen_time=timestamp(session.seen_time),
+        expire_time=timestamp(session.expire_time),
         current=current,
     )
-
-
-def _session(tokens: Tokens) -> pb.Session:
-    return pb.Session(
-        session_id=tokens.session_id,
-        user_id=tokens.user_id,
-        access_token=tokens.access_token,
-        access_expire_time=_time(tokens.access_expire_time),
-        refresh_token=tokens.refresh_token,
-        refresh_expire_time=_time(tokens.refresh_expire_time),
-        expires_in=tokens.expires_in_s,
-        token_type=_TOKEN_TYPE,
-    )
-
-
-def _time(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

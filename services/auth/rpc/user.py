@@ -1,12 +1,9 @@
 """UserService: users over their use cases."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from cadenza.auth.v1 import user_pb2, user_service_pb2_grpc
 from cadenza.auth.v1 import user_service_pb2 as pb
 from services.auth.domain.user import Provider
+from services.auth.rpc.origin import timestamp
 from services.auth.usecases.user import Users
 from services.kit.rpc.call import ServicerContext
 from services.kit.rpc.identity import current_user
@@ -14,6 +11,9 @@ from services.kit.rpc.identity import current_user
 PROVIDERS = {
     Provider.WEB: user_pb2.Identity.PROVIDER_WEB,
     Provider.WECHAT: user_pb2.Identity.PROVIDER_WECHAT,
+    Provider.PHONE: user_pb2.Identity.PROVIDER_PHONE,
+    Provider.EMAIL: user_pb2.Identity.PROVIDER_EMAIL,
+    Provider.APPLE: user_pb2.Identity.PROVIDER_APPLE,
 }
 
 
@@ -29,7 +29,10 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         user, identities = await self._users.get(current_user().user_id)
         ways = [
             user_pb2.Identity(
-                identity_id=each.identity_id, provider=PROVIDERS[each.provider], create_time=_time(each.create_time)
+                identity_id=each.identity_id,
+                provider=PROVIDERS[each.provider],
+                label=each.label,
+                create_time=timestamp(each.create_time),
             )
             for each in identities
         ]
@@ -38,12 +41,8 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
                 user_id=user.user_id,
                 display_name=user.display_name,
                 identities=ways,
-                create_time=_time(user.create_time),
+                create_time=timestamp(user.create_time),
+                username=user.username,
+                has_password=user.has_password,
             )
         )
-
-
-def _time(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

@@ -7,7 +7,7 @@ repeated by the dispatcher. Both receivers take a message twice without doing it
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from services.kit import crash
 from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.engine import Database
-from services.kit.jobs.outbox import Dispatcher
+from services.kit.jobs.outbox import Dispatcher, OutboxHandler
 from services.kit.jobs.postgres_outbox import PostgresOutbox
 from services.kit.rpc.errors import calling
 
@@ -48,14 +48,18 @@ class Delivery:
         clock: Clock,
         *,
         access_ttl: timedelta,
+        more: Mapping[str, OutboxHandler] | None = None,
     ) -> None:
-        """Keep the collaborators; a revocation is kept as long as an access token may live."""
+        """Keep the collaborators; a revocation is kept as long as an access token may live.
+
+        `more` are the handlers of messages that are promised elsewhere: one dispatcher sends all.
+        """
         self._db = db
         self._wallet = wallet
         self._redis = redis
         self._clock = clock
         self._access_ttl = access_ttl
-        self._handlers = {SIGNUP_GRANT: self._grant, SESSION_REVOKED: self._revoke}
+        self._handlers = {SIGNUP_GRANT: self._grant, SESSION_REVOKED: self._revoke, **(more or {})}
         self._outbox = PostgresOutbox(outbox)
         self.dispatcher = Dispatcher(db, self._outbox, self._handlers, clock)
 

@@ -2,20 +2,28 @@
 
 import logging
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.auth.domain.code import Purpose
+from services.auth.domain.errors import AccountDisabled
+from services.auth.domain.login import Method, Result
 from services.auth.domain.session import Origin
+from services.auth.domain.target import Target
 from services.auth.domain.user import Profile, Provider, User, identity_hash
-from services.auth.providers import WechatDoor
+from services.auth.providers import AppleDoor, WechatDoor
 from services.auth.storage import session_key
 from services.auth.storage import user as storage
 from services.auth.storage.user import NewUser
+from services.auth.usecases.code import Codes
 from services.auth.usecases.delivery import Delivery
+from services.auth.usecases.identity import Identities
+from services.auth.usecases.login_log import LoginLog
 from services.auth.usecases.session import Opened, Sessions, Tokens
 from services.kit.clock import Clock
 from services.kit.crash import Act
@@ -28,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 
+InTransaction = Callable[[AsyncConnection], Awaitable[None]]
+
 
 @dataclass(frozen=True)
 class LoggedIn:
@@ -36,6 +46,19 @@ class LoggedIn:
     tokens: Tokens
     identity_id: str
     is_new: bool
+    username: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """One way in, as somebody came through it; profile and sealed account only matter for a new user."""
+
+    provider: Provider
+    hashes: tuple[bytes, ...]
+    method: Method
+    profile: Profile = field(default_factory=Profile)
+    sealed: Callable[[str], str] | None = None  # what is kept with the identity, by its id
+    first: InTransaction | None = None  # what must be done in the same transaction, such as using up a code
 
 
 class _IdentityTaken(Exception):
@@ -45,18 +68,13 @@ class _IdentityTaken(Exception):
 class Logins:
     """All doors."""
 
-    def __init__(
-        self,
-        db: Database,
-        sessions: Sessions,
-        delivery: Delivery,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, db: Database, sessions: Sessions, delivery: Delivery, clock: Clock, *, log: LoginLog) -> None:
         """Keep the collaborators."""
         self._db = db
         self._sessions = sessions
         self._delivery = delivery
         self._clock = clock
+        self._log = log
 
     async def by_device(self, device_id: str, origin: Origin) -> LoggedIn:
         """Log in the user of a browser or device, known by the random id it keeps.
@@ -64,34 +82,40 @@ class Logins:
         Nobody finds out by asking which ids exist: asking for an unknown one makes it, and the ids
         are too long to be guessed.
         """
-        return await self.enter(Provider.WEB, device_id, Profile(), origin)
+        hashes = (identity_hash(Provider.WEB, device_id),)
+        return await self.enter(Door(provider=Provider.WEB, hashes=hashes, method=Method.DEVICE), origin)
 
-    async def enter(
-        self, provider: Provider, provider_id: str, profile: Profile, origin: Origin, *, sealed_account: str = ""
-    ) -> LoggedIn:
-        """Return a new session of the user behind an identity, made together if need be.
-
-        Raises AccountDisabled. The profile and the sealed account only matter for a new user.
-        """
+    async def enter(self, door: Door, origin: Origin, *, english: bool = False) -> LoggedIn:
+        """Return a new session of the user behind an identity, made together if need be; raises AccountDisabled."""
         signer = await self._sessions.signer()
-        digest = identity_hash(provider, provider_id)
         for _ in range(_ATTEMPTS):
-            at = self._clock()
-            new = NewUser(new_id(), new_id(), provider, digest, sealed_account, profile, at)
+            at, identity_id = self._clock(), new_id()
+            sealed = door.sealed(identity_id) if door.sealed is not None else ""
+            new = NewUser(new_id(), identity_id, door.provider, door.hashes[0], sealed, door.profile, at)
             try:
                 async with self._db.transaction(Act.ACCOUNT_CREATE) as tx:
-                    opened, identity_id = await self._find_or_make(tx, new, origin)
+                    if door.first is not None:
+                        await door.first(tx)
+                    opened, found_id = await self._find_or_make(tx, new, door.hashes, origin)
+                    is_new = found_id == identity_id
+                    await self._log.let_in(
+                        tx, opened.user, origin, door.provider, method=door.method, is_new=is_new, english=english
+                    )
             except _IdentityTaken:
                 continue
-            is_new = identity_id == new.identity_id
+            except AccountDisabled:
+                await self._log.refused(None, origin, door.provider, method=door.method, result=Result.DISABLED)
+                raise
             if is_new:
                 await self._delivery.grant_now(opened.user.user_id)
-            return LoggedIn(self._sessions.signed(opened, signer), identity_id, is_new)
+            return LoggedIn(self._sessions.signed(opened, signer), found_id, is_new, opened.user.username)
         raise Conflict("the identity is being made by somebody else")
 
-    async def _find_or_make(self, tx: AsyncConnection, new: NewUser, origin: Origin) -> tuple[Opened, str]:
+    async def _find_or_make(
+        self, tx: AsyncConnection, new: NewUser, hashes: tuple[bytes, ...], origin: Origin
+    ) -> tuple[Opened, str]:
         """Return an opened session and the identity's id; _IdentityTaken when another login was faster."""
-        found = await storage.find_by_identity(tx, new.provider, new.provider_id_hash)
+        found = await storage.find_by_identity(tx, new.provider, hashes)
         if found is None:
             if not await storage.add(tx, new):
                 raise _IdentityTaken
@@ -100,6 +124,55 @@ class Logins:
             found = user, new.identity_id
         user, identity_id = found
         return await self._sessions.open(tx, user, origin, identity_id=identity_id), identity_id
+
+
+class CodeLogins:
+    """The doors of phones and mailboxes, without a password."""
+
+    def __init__(self, logins: Logins, codes: Codes, identities: Identities) -> None:
+        """Keep the collaborators."""
+        self._logins = logins
+        self._codes = codes
+        self._identities = identities
+
+    async def by_code(self, target: Target, code: str, origin: Origin, *, english: bool = False) -> LoggedIn:
+        """Log in whoever can read what was sent to a phone or mailbox; raises CodeInvalid and CodeExpired."""
+        proof = await self._codes.prove(target, Purpose.LOGIN, code)
+
+        async def first(tx: AsyncConnection) -> None:
+            await self._codes.spend(tx, proof)
+
+        door = Door(
+            provider=target.provider,
+            hashes=self._identities.hashes(target.provider, target.address),
+            method=Method.CODE,
+            sealed=lambda identity_id: self._identities.sealed(target, identity_id),
+            first=first,
+        )
+        return await self._logins.enter(door, origin, english=english)
+
+
+class AppleLogins:
+    """The door of Sign in with Apple."""
+
+    def __init__(self, logins: Logins, apple: AppleDoor, identities: Identities) -> None:
+        """Keep the collaborators."""
+        self._logins = logins
+        self._apple = apple
+        self._identities = identities
+
+    async def by_token(
+        self, identity_token: str, nonce: str, origin: Origin, *, display_name: str, english: bool = False
+    ) -> LoggedIn:
+        """Log in the person of an identity token; raises AuthProviderError when Apple does not vouch for it."""
+        account = await self._apple.verify(identity_token, nonce)
+        door = Door(
+            provider=Provider.APPLE,
+            hashes=self._identities.hashes(Provider.APPLE, account.subject),
+            method=Method.PROVIDER,
+            profile=Profile(printable(display_name)),
+        )
+        return await self._logins.enter(door, origin, english=english)
 
 
 class WechatLogins:
@@ -120,9 +193,14 @@ class WechatLogins:
         account = await self._door.exchange(code)
         known = orjson.dumps({"open_id": account.open_id, "union_id": account.union_id})
         digest = identity_hash(Provider.WECHAT, account.open_id)
-        sealed = self._sealer.seal(known, f"auth.identities:{digest.hex()}")
-        profile = Profile(_printable(nick_name), avatar_url)
-        logged_in = await self._logins.enter(Provider.WECHAT, account.open_id, profile, origin, sealed_account=sealed)
+        door = Door(
+            provider=Provider.WECHAT,
+            hashes=(digest,),
+            method=Method.PROVIDER,
+            profile=Profile(printable(nick_name), avatar_url),
+            sealed=lambda _: self._sealer.seal(known, f"auth.identities:{digest.hex()}"),
+        )
+        logged_in = await self._logins.enter(door, origin)
         try:
             await session_key.keep(self._redis, self._sealer, logged_in.identity_id, account.session_key)
         except (RedisError, OSError) as error:
@@ -131,6 +209,6 @@ class WechatLogins:
         return logged_in
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """Return a name without control characters and without space around it."""
     return "".join(each for each in name if unicodedata.category(each)[0] != "C").strip()

@@ -1,6 +1,7 @@
 """Sessions: opened by a login, renewed by their refresh token, ended by logout or by a replay."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -153,7 +154,7 @@ class Sessions:
         if ended:
             await self._delivery.revoke_now(session_id)
 
-    async def list(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[OpenSession], str]:
+    async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[OpenSession], str]:
         """Return one page of a user's open sessions, the newest first, and the token of the next or ""; ParamInvalid.
 
         When they were last used is what verifiers noted in Redis; without Redis, the time of the newest refresh.
@@ -179,13 +180,21 @@ class Sessions:
     async def end_all(self, user_id: str, *, but: str = "") -> int:
         """End all open sessions of a user except `but`; return how many were open."""
         async with self._db.transaction() as tx:
-            ended = await storage.revoke_all(tx, user_id, but=but, cause="ended", at=self._clock())
-            for session_id in ended:
-                await self._delivery.promise_revocation(tx, session_id)
-        await asyncio.gather(*(self._delivery.revoke_now(session_id) for session_id in ended[:_AT_ONCE]))
-        if len(ended) > _AT_ONCE:
-            self._delivery.dispatcher.kick()
+            ended = await self.promise_ends(tx, user_id, but=but, cause="ended")
+        await self.publish_ends(ended)
         return len(ended)
+
+    async def promise_ends(self, tx: AsyncConnection, user_id: str, *, cause: str, but: str = "") -> list[str]:
+        """End all open sessions of a user except `but` in the open transaction; return their ids for `publish_ends`."""
+        ended = await storage.revoke_all(tx, user_id, but=but, cause=cause, at=self._clock())
+        for session_id in ended:
+            await self._delivery.promise_revocation(tx, session_id)
+        return ended
+
+    async def publish_ends(self, ended: Sequence[str]) -> None:
+        """Tell every verifier of sessions whose end has been committed; the outbox tells it if this does not."""
+        await asyncio.gather(*(self._delivery.revoke_now(session_id) for session_id in ended[:_AT_ONCE]))
+        self._delivery.dispatcher.kick()
 
     async def is_open(self, session_id: str) -> bool:
         """Return whether a session exists and is neither revoked nor expired."""

@@ -2,6 +2,7 @@
 
 from services.auth.domain.user import Identity, User
 from services.auth.storage import user as storage
+from services.auth.usecases.identity import Identities
 from services.kit.db.engine import Database
 from services.kit.errors import NotFound
 
@@ -9,9 +10,10 @@ from services.kit.errors import NotFound
 class Users:
     """All users."""
 
-    def __init__(self, db: Database) -> None:
-        """Keep the database."""
+    def __init__(self, db: Database, identities: Identities) -> None:
+        """Keep the collaborators."""
         self._db = db
+        self._identities = identities
 
     async def get(self, user_id: str) -> tuple[User, list[Identity]]:
         """Return a user and the ways they can log in; NotFound."""
@@ -19,4 +21,5 @@ class Users:
             user = await storage.get(tx, user_id)
             if user is None:
                 raise NotFound("there is no such user")
-            return user, await storage.list_identities(tx, user_id)
+            ways = await storage.list_identities(tx, user_id)
+        return user, [self._identities.labelled(identity, sealed) for identity, sealed in ways]

@@ -30,10 +30,16 @@ class User(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    HAS_PASSWORD_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Identifier of the user."""
     display_name: _builtins.str
     """Name shown to others; empty until the user chooses one."""
+    username: _builtins.str
+    """The name this user logs in by; empty when they have none."""
+    has_password: _builtins.bool
+    """True when a password is set."""
     @_builtins.property
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Identity]:
         """The ways this user can log in."""
@@ -49,10 +55,12 @@ class User(_message.Message):
         display_name: _builtins.str = ...,
         identities: _abc.Iterable[Global___Identity] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        username: _builtins.str = ...,
+        has_password: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "identities", b"identities", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "has_password", b"has_password", "identities", b"identities", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -76,6 +84,12 @@ class Identity(_message.Message):
         """An anonymous browser or device, known by a random id it keeps."""
         PROVIDER_WECHAT: Identity._Provider.ValueType  # 2
         """A WeChat account, known by its openid."""
+        PROVIDER_PHONE: Identity._Provider.ValueType  # 3
+        """A phone that can read a code."""
+        PROVIDER_EMAIL: Identity._Provider.ValueType  # 4
+        """A mailbox that can read a code."""
+        PROVIDER_APPLE: Identity._Provider.ValueType  # 5
+        """An Apple account, known by what Apple calls it towards us."""
 
     class Provider(_Provider, metaclass=_ProviderEnumTypeWrapper):
         """Names the doors."""
@@ -86,14 +100,23 @@ class Identity(_message.Message):
     """An anonymous browser or device, known by a random id it keeps."""
     PROVIDER_WECHAT: Identity.Provider.ValueType  # 2
     """A WeChat account, known by its openid."""
+    PROVIDER_PHONE: Identity.Provider.ValueType  # 3
+    """A phone that can read a code."""
+    PROVIDER_EMAIL: Identity.Provider.ValueType  # 4
+    """A mailbox that can read a code."""
+    PROVIDER_APPLE: Identity.Provider.ValueType  # 5
+    """An Apple account, known by what Apple calls it towards us."""
 
     IDENTITY_ID_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     identity_id: _builtins.str
     """Identifier of the identity."""
     provider: Global___Identity.Provider.ValueType
     """The door it opens."""
+    label: _builtins.str
+    """What its owner knows it by, most of it covered, such as `138****0000`; empty for doors without a name."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was bound."""
@@ -104,10 +127,11 @@ class Identity(_message.Message):
         identity_id: _builtins.str = ...,
         provider: Global___Identity.Provider.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identity_id", b"identity_id", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identity_id", b"identity_id", "label", b"label", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

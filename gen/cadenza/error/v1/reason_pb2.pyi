@@ -62,6 +62,22 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The caller is known and may not do this."""
     REASON_ACCOUNT_DISABLED: _Reason.ValueType  # 20005
     """The account is switched off."""
+    REASON_ACCOUNT_LOCKED: _Reason.ValueType  # 20006
+    """Too many wrong passwords; the account takes none for a while."""
+    REASON_CODE_INVALID: _Reason.ValueType  # 20007
+    """The code is wrong, was used, or is for something else."""
+    REASON_CODE_EXPIRED: _Reason.ValueType  # 20008
+    """The code has run out, or was tried too often."""
+    REASON_CREDENTIALS_INVALID: _Reason.ValueType  # 20009
+    """There is no account with this name and this password."""
+    REASON_IDENTITY_IN_USE: _Reason.ValueType  # 20010
+    """The way to log in belongs to another account."""
+    REASON_PASSWORD_WEAK: _Reason.ValueType  # 20011
+    """The password is too short, too long or one that others would guess."""
+    REASON_MESSAGE_NOT_SENT: _Reason.ValueType  # 20012
+    """The code or letter could not be sent."""
+    REASON_TARGET_REFUSED: _Reason.ValueType  # 20013
+    """There is no such phone or mailbox, or it takes nothing."""
     REASON_UPLOAD_TOO_LARGE: _Reason.ValueType  # 30001
     """The file is larger than this way of uploading accepts."""
     REASON_UPLOAD_FORMAT_INVALID: _Reason.ValueType  # 30002
@@ -198,6 +214,22 @@ REASON_PERMISSION_DENIED: Reason.ValueType  # 20004
 """The caller is known and may not do this."""
 REASON_ACCOUNT_DISABLED: Reason.ValueType  # 20005
 """The account is switched off."""
+REASON_ACCOUNT_LOCKED: Reason.ValueType  # 20006
+"""Too many wrong passwords; the account takes none for a while."""
+REASON_CODE_INVALID: Reason.ValueType  # 20007
+"""The code is wrong, was used, or is for something else."""
+REASON_CODE_EXPIRED: Reason.ValueType  # 20008
+"""The code has run out, or was tried too often."""
+REASON_CREDENTIALS_INVALID: Reason.ValueType  # 20009
+"""There is no account with this name and this password."""
+REASON_IDENTITY_IN_USE: Reason.ValueType  # 20010
+"""The way to log in belongs to another account."""
+REASON_PASSWORD_WEAK: Reason.ValueType  # 20011
+"""The password is too short, too long or one that others would guess."""
+REASON_MESSAGE_NOT_SENT: Reason.ValueType  # 20012
+"""The code or letter could not be sent."""
+REASON_TARGET_REFUSED: Reason.ValueType  # 20013
+"""There is no such phone or mailbox, or it takes nothing."""
 REASON_UPLOAD_TOO_LARGE: Reason.ValueType  # 30001
 """The file is larger than this way of uploading accepts."""
 REASON_UPLOAD_FORMAT_INVALID: Reason.ValueType  # 30002

@@ -118,6 +118,46 @@ class Reason(betterproto2.Enum):
     The account is switched off.
     """
 
+    ACCOUNT_LOCKED = 20006
+    """
+    Too many wrong passwords; the account takes none for a while.
+    """
+
+    CODE_INVALID = 20007
+    """
+    The code is wrong, was used, or is for something else.
+    """
+
+    CODE_EXPIRED = 20008
+    """
+    The code has run out, or was tried too often.
+    """
+
+    CREDENTIALS_INVALID = 20009
+    """
+    There is no account with this name and this password.
+    """
+
+    IDENTITY_IN_USE = 20010
+    """
+    The way to log in belongs to another account.
+    """
+
+    PASSWORD_WEAK = 20011
+    """
+    The password is too short, too long or one that others would guess.
+    """
+
+    MESSAGE_NOT_SENT = 20012
+    """
+    The code or letter could not be sent.
+    """
+
+    TARGET_REFUSED = 20013
+    """
+    There is no such phone or mailbox, or it takes nothing.
+    """
+
     UPLOAD_TOO_LARGE = 30001
     """
     The file is larger than this way of uploading accepts.
@@ -366,6 +406,14 @@ class Reason(betterproto2.Enum):
             20003: "REASON_AUTH_PROVIDER_ERROR",
             20004: "REASON_PERMISSION_DENIED",
             20005: "REASON_ACCOUNT_DISABLED",
+            20006: "REASON_ACCOUNT_LOCKED",
+            20007: "REASON_CODE_INVALID",
+            20008: "REASON_CODE_EXPIRED",
+            20009: "REASON_CREDENTIALS_INVALID",
+            20010: "REASON_IDENTITY_IN_USE",
+            20011: "REASON_PASSWORD_WEAK",
+            20012: "REASON_MESSAGE_NOT_SENT",
+            20013: "REASON_TARGET_REFUSED",
             30001: "REASON_UPLOAD_TOO_LARGE",
             30002: "REASON_UPLOAD_FORMAT_INVALID",
             30003: "REASON_UPLOAD_DURATION_INVALID",
@@ -436,6 +484,14 @@ class Reason(betterproto2.Enum):
             "REASON_AUTH_PROVIDER_ERROR": 20003,
             "REASON_PERMISSION_DENIED": 20004,
             "REASON_ACCOUNT_DISABLED": 20005,
+            "REASON_ACCOUNT_LOCKED": 20006,
+            "REASON_CODE_INVALID": 20007,
+            "REASON_CODE_EXPIRED": 20008,
+            "REASON_CREDENTIALS_INVALID": 20009,
+            "REASON_IDENTITY_IN_USE": 20010,
+            "REASON_PASSWORD_WEAK": 20011,
+            "REASON_MESSAGE_NOT_SENT": 20012,
+            "REASON_TARGET_REFUSED": 20013,
             "REASON_UPLOAD_TOO_LARGE": 30001,
             "REASON_UPLOAD_FORMAT_INVALID": 30002,
             "REASON_UPLOAD_DURATION_INVALID": 30003,
