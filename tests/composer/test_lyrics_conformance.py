@@ -23,7 +23,6 @@ from tests.fakes.gemini import Gemini
 from tests.fakes.openai_chat import OpenAiChat
 from tests.fakes.stand_in import StandIn, served
 
-Maker = Callable[[str], TextModel]
 PRICE = TokenPrice(0.5, 2.0)
 
 

@@ -51,6 +51,8 @@ class GeminiModel:
     """Asks one model of Gemini."""
 
     name = "gemini"
+    vendor = "gcp.gemini"
+    operation = "generate_content"
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class GeminiModel:
     ) -> None:
         """Keep the settings; `thinking` is the vendor's thinkingLevel, which not every model takes."""
         self._url = f"{base_url.rstrip('/')}/models/{model}"
-        self._model = model
+        self.model = model
         self._thinking = thinking
         self._stream = stream
         self._price = price or TokenPrice()
@@ -80,7 +82,7 @@ class GeminiModel:
             async for value in values:
                 if heard.take(value):
                     hear(heard.text)
-        return heard.reply(self._model)
+        return heard.reply(self.model)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -158,7 +160,8 @@ class _Heard:
         if not self.text and self.ending != "MAX_TOKENS":
             raise VendorFailed("empty", "gemini answers without text", again=True, usage=self.usage)
         # Also with an ending that nobody knows yet: what matters is whether the text can be used.
-        return Reply(self.text, self.model or model, cut=self.ending == "MAX_TOKENS", usage=self.usage)
+        cut = self.ending == "MAX_TOKENS"
+        return Reply(self.text, self.model or model, cut=cut, ending=self.ending, usage=self.usage)
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int:

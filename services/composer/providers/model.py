@@ -24,7 +24,8 @@ class ModelRefused(Exception):  # an outcome, not a fault
 class Question:
     """What a model is asked: its instruction, what was said so far with the person first, and the shape of the answer.
 
-    `schema` is a JSON schema; a model that knows none is told by the instruction alone.
+    `schema` is a JSON schema; a model that knows none is told by the instruction alone. `prompt` is the name and number
+    of the instruction, for whoever looks at traces.
     """
 
     system: str
@@ -32,22 +33,27 @@ class Question:
     schema: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     most_tokens: int = 8192
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered: `cut` when it ran into the limit of tokens, `model` as the vendor names it."""
+    """What a model answered: `cut` at the limit of tokens, `model` and `ending` as the vendor names them."""
 
     text: str
     model: str
     cut: bool = False
+    ending: str = ""
     usage: ModelUsage = field(default_factory=ModelUsage)
 
 
 class TextModel(Protocol):
-    """Answers questions."""
+    """Answers questions; `vendor` and `operation` are OpenTelemetry's words for who it is and what it does."""
 
     name: str
+    vendor: str
+    operation: str
+    model: str
 
     async def ask(self, question: Question, hear: Callable[[str], None], stop: Callable[[], bool]) -> Reply:
         """Return the answer, one try; *hear* gets the text so far whenever it has grown, if it comes in pieces.

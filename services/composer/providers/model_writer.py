@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-
-from prometheus_client import Counter
 
 from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage
@@ -14,7 +13,7 @@ from services.composer.providers import WrittenLyrics
 from services.composer.providers.lyrics_answer import Declined, Unusable, growing, written_words
 from services.composer.providers.lyrics_prompt import SCHEMA, material, prompt_for
 from services.composer.providers.model import ModelRefused, Question
-from services.kit.telemetry import REGISTRY
+from services.composer.providers.model_call import observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,12 +22,6 @@ if TYPE_CHECKING:
     from services.composer.providers.model import Reply, TextModel
 
 _log = logging.getLogger(__name__)
-
-CALLS: Final = Counter("cadenza_model_calls", "Calls of models", ("provider", "outcome"), registry=REGISTRY)
-TOKENS: Final = Counter("cadenza_model_tokens", "Tokens of models", ("provider", "direction"), registry=REGISTRY)
-COST: Final = Counter(
-    "cadenza_model_cost_micros", "Cost of models in millionths of a dollar", ("provider",), registry=REGISTRY
-)
 
 _BETWEEN_S: Final = 0.2
 _TOKENS: Final = 8192
@@ -52,12 +45,12 @@ class ModelWriter:
         """
         prompt = prompt_for(order)
         turns: tuple[str, ...] = (material(order),)
-        question = Question(prompt.system, turns, SCHEMA, order.seed, _TOKENS)
+        question = Question(prompt.system, turns, SCHEMA, order.seed, _TOKENS, prompt.label)
         usage = ModelUsage()
         why = ""
         for repair in (False, True):
             try:
-                reply = await self._ask(question, _Telling(tell), stop)
+                reply = await observed(self._model, question, _Telling(tell), stop)
                 usage += reply.usage
                 made = written_words(reply.text, order, prompt, provider=self.name, model=reply.model)
             except Unusable as error:
@@ -77,26 +70,6 @@ class ModelWriter:
                 return WrittenLyrics(made, usage)
         raise VendorFailed("unusable", f"two answers of {self.name} could not be used: {why}", again=False, usage=usage)
 
-    async def _ask(self, question: Question, hear: Callable[[str], None], stop: Callable[[], bool]) -> Reply:
-        """Return the model's answer, counted with its outcome and its tokens."""
-        outcome, usage = "stopped", ModelUsage()
-        try:
-            reply = await self._model.ask(question, hear, stop)
-            outcome, usage = "ok", reply.usage
-        except VendorFailed as error:
-            outcome, usage = error.kind, error.usage
-            raise
-        except ModelRefused as error:
-            outcome, usage = "refused", error.usage
-            raise
-        else:
-            return reply
-        finally:
-            CALLS.labels(self.name, outcome).inc()
-            TOKENS.labels(self.name, "input").inc(usage.input_tokens)
-            TOKENS.labels(self.name, "output").inc(usage.output_tokens)
-            COST.labels(self.name).inc(usage.cost_micros)
-
     async def close(self) -> None:
         """Close the model's connections."""
         await self._model.close()
@@ -106,7 +79,7 @@ def _again(question: Question, reply: Reply, words: str) -> Question:
     """Return the question with the answer and what is wrong with it; what was cut off is not shown again."""
     said = () if reply.cut or not reply.text else (reply.text, words)
     tokens = _MORE_TOKENS if reply.cut else question.most_tokens
-    return Question(question.system, (*question.turns, *said), question.schema, question.seed + 1, tokens)
+    return replace(question, turns=(*question.turns, *said), seed=question.seed + 1, most_tokens=tokens)
 
 
 def _text(sections: tuple[tuple[str, tuple[str, ...]], ...]) -> str:

@@ -51,6 +51,7 @@ class OpenAiModel:
     """Asks one model behind one address."""
 
     name = "openai"
+    operation = "chat"
 
     def __init__(
         self,
@@ -65,7 +66,8 @@ class OpenAiModel:
     ) -> None:
         """Keep the settings; KeyError for a dialect that nobody speaks. A server of one's own needs no key."""
         self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._model = model
+        self.model = model
+        self.vendor = dialect
         self._dialect = DIALECTS[dialect]
         self._stream = stream
         self._price = price or TokenPrice()
@@ -82,7 +84,7 @@ class OpenAiModel:
                     _check_base_resp(value)
                 if heard.take(value):
                     hear(heard.text)
-        return heard.reply(self._model)
+        return heard.reply(self.model)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -95,7 +97,7 @@ class OpenAiModel:
             for number, text in enumerate(question.turns)
         ]
         body: dict[str, Any] = {
-            "model": self._model,
+            "model": self.model,
             "messages": messages,
             self._dialect.tokens: question.most_tokens,
         }
@@ -157,7 +159,8 @@ class _Heard:
             raise VendorFailed("overloaded", "the model broke off its answer", again=True, usage=self.usage)
         if not self.text and self.ending != "length":
             raise VendorFailed("empty", "the model answers without text", again=True, usage=self.usage)
-        return Reply(self.text, self.model or model, cut=self.ending == "length", usage=self.usage)
+        cut = self.ending == "length"
+        return Reply(self.text, self.model or model, cut=cut, ending=self.ending, usage=self.usage)
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int:
@@ -179,8 +182,7 @@ def _explained(status: int, body: Any, headers: Mapping[str, str]) -> Exception:
     if not error and isinstance(body, dict):
         error = body  # one vendor puts code and message at the top
     codes = {str(error.get(name)) for name in ("code", "type") if error.get(name)}
-    lowered = {name.lower(): value for name, value in headers.items()}
-    return _sorted(status or _status_of(codes), codes, _wait_s(lowered))
+    return _sorted(status or _status_of(codes), codes, _wait_s(headers))
 
 
 def _sorted(status: int, codes: set[str], wait_s: float) -> Exception:

@@ -21,7 +21,7 @@ _FIRST_ERROR: Final = 400
 
 
 class VendorCall:
-    """Calls one vendor; `explain` turns its status, body and headers into what to raise."""
+    """Calls one vendor; `explain` turns its status, body and headers (their names in lower case) into what to raise."""
 
     def __init__(
         self,
@@ -49,7 +49,10 @@ class VendorCall:
                 head,
                 chunks,
             ):
-                if stream and head.status < _FIRST_ERROR:
+                # A vendor that cannot even begin a stream answers a whole object instead, with status 200.
+                headers = {name.lower(): value for name, value in head.headers.items()}
+                whole_object = "json" in headers.get("content-type", "")
+                if stream and head.status < _FIRST_ERROR and not whole_object:
                     async with aclosing(cast("AsyncGenerator[str, None]", payloads(chunks))) as events:
                         async for event in events:
                             if stop():
@@ -59,7 +62,7 @@ class VendorCall:
                     return
                 whole = await _whole(chunks)
                 if head.status >= _FIRST_ERROR:
-                    raise self._explain(head.status, _json(whole), head.headers)
+                    raise self._explain(head.status, _json(whole), headers)
                 yield self._object(whole)
         except Expired as error:
             # A second wait as long as this one would cost its user more than another vendor's first.

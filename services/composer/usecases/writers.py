@@ -22,7 +22,7 @@ from services.composer.providers.model import ModelRefused
 from services.kit.breaker import Breaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from services.composer.config import Config
     from services.composer.providers import LyricsOrder, LyricsProvider
@@ -50,6 +50,7 @@ class Writers:
         budget_s: float = 45.0,
         ask_after_refusal: bool = False,
         breaker: Callable[[], Breaker] = Breaker,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Keep them in order; `last` is asked when all models are out, `budget_s` is what models together may take."""
         self._models = tuple(models)
@@ -57,6 +58,7 @@ class Writers:
         self._pause_s = pause_s
         self._budget_s = budget_s
         self._ask_after_refusal = ask_after_refusal
+        self._sleep = sleep
         self._breakers = {model.name: breaker() for model in models}
 
     @classmethod
@@ -104,7 +106,7 @@ class Writers:
         if errand.left_s() < pause_s + _LEAST_S:
             return False
         errand.wait_s = 0.0
-        await asyncio.sleep(pause_s)
+        await self._sleep(pause_s)
         return True
 
     async def _try(self, model: LyricsProvider, errand: _Errand, number: int) -> WrittenLyrics | None:
