@@ -100,6 +100,7 @@ CHAT_FAULTS = {
 }
 STREAM_FAULTS = {
     "error_in_stream": {"gemini": ("overloaded", True), "openai_chat": ("broken", True)},
+    "cut_midway": {"gemini": ("unreachable", True), "openai_chat": ("unreachable", True)},
     "stall": {"gemini": ("silent", False), "openai_chat": ("silent", False)},
 }
 
@@ -124,7 +125,7 @@ async def test_chat_fails(chat: OpenAiChat, fault: str, *, stream: bool) -> None
 
 @pytest.mark.parametrize("fault", STREAM_FAULTS)
 async def test_a_stream_fails_midway(gemini: Gemini, chat: OpenAiChat, fault: str) -> None:
-    """An error within a stream is that error, and silence within it is not waited out."""
+    """An error within a stream is that error, and neither a break nor silence within it is waited out."""
     for vendor in (gemini, chat):
         vendor.fail(fault)
         assert await failure(vendor) == STREAM_FAULTS[fault][vendor.name]

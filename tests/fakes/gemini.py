@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.fakes.ghostwriter import SPOILS, Asked, answer, pieces, tokens
-from tests.fakes.stand_in import Fault, StandIn
+from tests.fakes.ghostwriter import SCHEMA, SPOILS, SYSTEM, WISH, Asked, answer, pieces, tokens
+from tests.fakes.stand_in import Ask, Fault, Reply, StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +85,7 @@ class Gemini(StandIn):
             name: Fault(name=name)
             for name in (
                 *SPOILS, *_ENDINGS, "blocked", "blocked_other", "max_tokens", "no_parts", "no_candidates", "no_usage",
-                "error_in_stream", "stall", "no_end",
+                "error_in_stream", "cut_midway", "stall", "no_end",
             )
         },
     }  # fmt: skip
@@ -94,10 +95,28 @@ class Gemini(StandIn):
         self.key = key
         self.models = models
         self.pace_s = pace_s
+        self.silence_s = SILENCE_S
 
     def settings(self) -> dict[str, str]:
         """Return what makes Gemini the first writer of words."""
         return {"GEMINI_BASE_URL": f"{self.url}/v1beta", "GEMINI_API_KEY": self.key, "GEMINI_MODEL": self.models[0]}
+
+    async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
+        """Ask for words, whole and as a stream."""
+        self.pace_s, self.silence_s = 0.0, 0.05
+        body = {
+            "systemInstruction": {"parts": [{"text": SYSTEM}]},
+            "contents": [{"role": "user", "parts": [{"text": WISH}]}],
+            "generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA, "seed": 7},
+        }
+        key = {"x-goog-api-key": self.key if good_key else "wrong"}
+        path = f"/v1beta/models/{self.models[0]}"
+        verbs = ("generateContent", "streamGenerateContent?alt=sse")
+        return [await ask("POST", f"{path}:{verb}", json=body, headers=key) for verb in verbs]
+
+    def refused(self, reply: Reply) -> bool:
+        """Return whether it is a bad request with the reason of a wrong key."""
+        return reply.status == HTTPStatus.BAD_REQUEST and b"API_KEY_INVALID" in reply.body
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of both versions of the interface."""
@@ -158,11 +177,14 @@ class Gemini(StandIn):
         sse = request.query.get("alt") == "sse"
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream" if sse else "application/json"})
         await response.prepare(request)
-        breaks, stalls = self.told("error_in_stream"), self.told("stall")
+        breaks, cuts, stalls = (self.told(name) for name in ("error_in_stream", "cut_midway", "stall"))
         for number, each in enumerate(found):
-            if number == len(found) // 2 and (breaks or stalls):
+            if number == len(found) // 2 and (breaks or cuts or stalls):
                 if stalls:
-                    await asyncio.sleep(SILENCE_S)
+                    await asyncio.sleep(self.silence_s)
+                if cuts and request.transport is not None:
+                    request.transport.abort()
+                    return response
                 await response.write(f"data: {json.dumps(BUSY)}\r\n\r\n".encode())
                 return response
             text = json.dumps(each, ensure_ascii=False)

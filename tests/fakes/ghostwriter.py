@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from services.composer.engine.write.lyrics import LyricsBrief
 from services.composer.engine.write.writer import write_lyrics
+from services.composer.providers.lyrics_prompt import PROMPTS, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+WISH = json.dumps({"theme": "海边的夏天", "title": "", "style": "民谣", "mood": "治愈", "keywords": []})
+SYSTEM = PROMPTS["zh"][-1].system
+__all__ = ["SCHEMA", "SPOILS", "SYSTEM", "UNSAFE", "UNSEEMLY", "WISH", "Asked", "answer", "pieces", "tokens"]
 
 UNSAFE = ("炸药配方", "build a bomb")
 """What the filter before the model finds."""

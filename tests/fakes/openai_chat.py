@@ -15,12 +15,13 @@ import asyncio
 import hmac
 import json
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.fakes.ghostwriter import SPOILS, Asked, answer, pieces, tokens
-from tests.fakes.stand_in import Fault, StandIn
+from tests.fakes.ghostwriter import SCHEMA, SPOILS, SYSTEM, WISH, Asked, answer, pieces, tokens
+from tests.fakes.stand_in import Ask, Fault, Reply, StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +71,8 @@ class OpenAiChat(StandIn):
             name: Fault(name=name)
             for name in (
                 *SPOILS, "refusal", "filter_midway", "max_tokens", "no_choices", "empty", "no_usage",
-                "error_in_stream", "stall", "no_end", "starved", "base_resp_busy", "base_resp_risky", "base_resp_purse",
+                "error_in_stream", "cut_midway", "stall", "no_end", "starved",
+                "base_resp_busy", "base_resp_risky", "base_resp_purse",
             )
         },
     }  # fmt: skip
@@ -89,10 +91,27 @@ class OpenAiChat(StandIn):
         self.models = models
         self.dialect = dialect
         self.pace_s = pace_s
+        self.silence_s = SILENCE_S
 
     def settings(self) -> dict[str, str]:
         """Return what makes this server a writer of words."""
         return {"OPENAI_BASE_URL": f"{self.url}/v1", "OPENAI_API_KEY": self.key, "OPENAI_MODEL": self.models[0]}
+
+    async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
+        """Ask for words, whole and as a stream."""
+        self.pace_s, self.silence_s = 0.0, 0.05
+        body = {
+            "model": self.models[0],
+            "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": WISH}],
+            "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}},
+        }
+        key = {"authorization": f"Bearer {self.key if good_key else 'wrong'}"}
+        extra: tuple[dict[str, Any], ...] = ({}, {"stream": True, "stream_options": {"include_usage": True}})
+        return [await ask("POST", "/v1/chat/completions", json=body | more, headers=key) for more in extra]
+
+    def refused(self, reply: Reply) -> bool:
+        """Return whether it is 401 with the code of a wrong key."""
+        return reply.status == HTTPStatus.UNAUTHORIZED and b"invalid_api_key" in reply.body
 
     def routes(self) -> list[web.RouteDef]:
         """Return the one route."""
@@ -200,14 +219,17 @@ class OpenAiChat(StandIn):
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        breaks, stalls = self.told("error_in_stream"), self.told("stall")
+        breaks, cuts, stalls = (self.told(name) for name in ("error_in_stream", "cut_midway", "stall"))
         if self.dialect == "deepseek":
             await response.write(b": keep-alive\n\n: keep-alive\n\n")
         *choices, last = found
         for number, each in enumerate(choices):
-            if number == len(choices) // 2 and (breaks or stalls):
+            if number == len(choices) // 2 and (breaks or cuts or stalls):
                 if stalls:
-                    await asyncio.sleep(SILENCE_S)
+                    await asyncio.sleep(self.silence_s)
+                if cuts and request.transport is not None:
+                    request.transport.abort()
+                    return response
                 await response.write(f"data: {json.dumps(_DOWN)}\n\n".encode())
                 return response
             told = {**each, "usage": None, "obfuscation": "xxxx"} if usage else each
@@ -239,7 +261,8 @@ def _asked(body: Mapping[str, Any]) -> Asked:
         system="".join(str(each["content"]) for each in messages if each["role"] in {"system", "developer"}),
         said=[str(each["content"]) for each in messages if each["role"] == "user"],
         schema=shape.get("json_schema", {}).get("schema"),
-        seed=body.get("seed", 0),
+        # Another model writes other words.
+        seed=body.get("seed", 0) + 1000,
     )
 
 
