@@ -70,7 +70,7 @@ async def build(config: Config, peers: Peers, *, clock: Clock = now) -> AsyncIte
         wallet = CreditServiceStub(peers.channel("wallet"))
         messages = Messages(db, sealer, clock, sms=outside.sms, mail=outside.mail)
         delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more={MESSAGE: messages.send})
-        sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes)
+        sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes, pepper=pepper)
         identities = Identities(pepper, sealer)
         log = LoginLog(db, identities, messages, clock)
         logins = Logins(db, sessions, delivery, clock, log=log)

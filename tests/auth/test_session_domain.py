@@ -12,8 +12,8 @@ from services.auth.domain.session import (
     Verdict,
     access_claims,
     judge,
-    new_refresh_token,
     refresh_hash,
+    refresh_token,
 )
 from services.auth.domain.signing_key import ANNOUNCED, SigningKey
 from services.auth.domain.user import Provider, identity_hash
@@ -29,31 +29,43 @@ def _used(seconds_ago: float) -> RefreshToken:
     return replace(FRESH, used_time=AT - timedelta(seconds=seconds_ago), successor_hash=b"b")
 
 
+_KEYED = replace(FRESH, used_time=AT - timedelta(days=9), successor_hash=b"b", key_hash=b"k")
+_SPENT = replace(NEXT, used_time=AT)
+
+
 @pytest.mark.parametrize(
-    ("session", "token", "successor", "verdict"),
+    ("session", "token", "successor", "key", "verdict"),
     [
-        (SESSION, FRESH, None, Verdict.ROTATE),
-        (SESSION, _used(0), NEXT, Verdict.RETRY),
-        (SESSION, _used(10), NEXT, Verdict.RETRY),
-        (SESSION, _used(10.001), NEXT, Verdict.REPLAY),
-        (SESSION, _used(1), replace(NEXT, used_time=AT), Verdict.REPLAY),
-        (SESSION, _used(1), None, Verdict.REPLAY),
-        (SESSION, replace(FRESH, expire_time=AT), None, Verdict.OVER),
-        (replace(SESSION, expire_time=AT), FRESH, None, Verdict.OVER),
-        (replace(SESSION, revoke_time=AT - timedelta(days=1)), FRESH, None, Verdict.OVER),
-        (replace(SESSION, revoke_time=AT - timedelta(days=1)), _used(1), NEXT, Verdict.OVER),
+        (SESSION, FRESH, None, None, Verdict.ROTATE),
+        (SESSION, FRESH, None, b"k", Verdict.ROTATE),
+        (SESSION, _used(0), NEXT, None, Verdict.RETRY),
+        (SESSION, _used(10), NEXT, None, Verdict.RETRY),
+        (SESSION, _used(10.001), NEXT, None, Verdict.REPLAY),
+        (SESSION, _used(1), NEXT, b"k", Verdict.REPLAY),
+        (SESSION, _used(1), _SPENT, None, Verdict.REPLAY),
+        (SESSION, _used(1), None, None, Verdict.REPLAY),
+        (SESSION, _KEYED, NEXT, b"k", Verdict.RETRY),
+        (SESSION, _KEYED, _SPENT, b"k", Verdict.STALE),
+        (SESSION, _KEYED, NEXT, b"other", Verdict.REPLAY),
+        (SESSION, _KEYED, _SPENT, b"other", Verdict.REPLAY),
+        (SESSION, replace(_KEYED, used_time=AT), NEXT, None, Verdict.REPLAY),
+        (SESSION, replace(FRESH, expire_time=AT), None, None, Verdict.OVER),
+        (SESSION, replace(_KEYED, expire_time=AT), NEXT, b"k", Verdict.OVER),
+        (replace(SESSION, expire_time=AT), FRESH, None, None, Verdict.OVER),
+        (replace(SESSION, revoke_time=AT - timedelta(days=1)), FRESH, None, None, Verdict.OVER),
+        (replace(SESSION, revoke_time=AT - timedelta(days=1)), _KEYED, NEXT, b"k", Verdict.OVER),
     ],
 )
 def test_what_a_refresh_token_is_good_for(
-    session: Session, token: RefreshToken, successor: RefreshToken | None, verdict: Verdict
+    session: Session, token: RefreshToken, successor: RefreshToken | None, key: bytes | None, verdict: Verdict
 ) -> None:
-    """A token is renewed once, answered again for ten seconds while its successor rests, and else ends all."""
-    assert judge(session, token, successor, AT) is verdict
+    """Renewed once; answered again for its key while its successor rests, without keys for ten seconds; else over."""
+    assert judge(session, token, successor, AT, key) is verdict
 
 
 def test_refresh_tokens_are_random_and_stored_as_hashes() -> None:
     """A thousand tokens differ, carry 256 bits, and their hash holds no part of them."""
-    tokens = {new_refresh_token() for _ in range(1000)}
+    tokens = {refresh_token() for _ in range(1000)}
     assert len(tokens) == 1000
     assert all(token.startswith("cdr_") and len(token) == 47 for token in tokens)
     token = tokens.pop()

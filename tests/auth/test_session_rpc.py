@@ -143,35 +143,19 @@ async def test_refresh_rotates_and_a_replay_ends_the_session(mesh: Mesh) -> None
     assert not checked.open
 
 
-async def test_a_retried_refresh_is_answered_and_the_lost_answer_ends(mesh: Mesh) -> None:
-    """The same refresh sent again at once gets a pair of its own; only the last pair can go on."""
+async def test_a_retried_refresh_gets_the_same_answer(mesh: Mesh) -> None:
+    """The same refresh sent again at once gets the same token; once that has gone on, the old one ends the session."""
     login = await _login(mesh)
     sessions = _sessions(mesh)
     request = pb.RefreshSessionRequest(refresh_token=login.refresh_token)
     lost = await sessions.RefreshSession(request)
     again = await sessions.RefreshSession(request)
-    assert again.refresh_token != lost.refresh_token
+    assert again.refresh_token == lost.refresh_token
     going_on = await sessions.RefreshSession(pb.RefreshSessionRequest(refresh_token=again.refresh_token))
     assert going_on.session.user_id == login.user_id
-    stolen = sessions.RefreshSession(pb.RefreshSessionRequest(refresh_token=lost.refresh_token))
-    assert await _refused(stolen) == "AUTH_EXPIRED"
+    assert await _refused(sessions.RefreshSession(request)) == "AUTH_EXPIRED"
     ended = sessions.RefreshSession(pb.RefreshSessionRequest(refresh_token=going_on.refresh_token))
     assert await _refused(ended) == "AUTH_EXPIRED"
-
-
-async def test_concurrent_refreshes_leave_one_line_of_tokens(mesh: Mesh) -> None:
-    """Of eight refreshes with one token at once all are answered, and exactly one answer can go on."""
-    login = await _login(mesh)
-    sessions = _sessions(mesh)
-    request = pb.RefreshSessionRequest(refresh_token=login.refresh_token)
-    answers = await asyncio.gather(*(sessions.RefreshSession(request) for _ in range(8)))
-    tokens = {answer.refresh_token for answer in answers}
-    assert len(tokens) == 8
-    stored = await sessions.RefreshSession(request)
-    last = await sessions.RefreshSession(pb.RefreshSessionRequest(refresh_token=stored.refresh_token))
-    assert last.session.session_id == login.session.session_id
-    reasons = [await _refused(sessions.RefreshSession(pb.RefreshSessionRequest(refresh_token=each))) for each in tokens]
-    assert set(reasons) == {"AUTH_EXPIRED"}
 
 
 @pytest.mark.parametrize("token", ["cdr_unknown", "x", "a" * 512])

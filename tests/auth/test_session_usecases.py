@@ -55,7 +55,7 @@ def _house(db: Database, redis: Redis, clock: SettableClock) -> House:
     keys = SigningKeys(db, Sealer.from_hex(KEY), clock, access_ttl=WEEK, longest=timedelta(days=90))
     wallet = CreditServiceStub(LocalMesh().peers("auth").channel("wallet"))
     delivery = Delivery(db, wallet, redis, clock, access_ttl=WEEK)
-    sessions = Sessions(db, keys, delivery, clock, lifetimes=Lifetimes(WEEK, MONTH))
+    sessions = Sessions(db, keys, delivery, clock, lifetimes=Lifetimes(WEEK, MONTH), pepper=Pepper.from_hex(KEY))
     identities = Identities(Pepper.from_hex(KEY), Sealer.from_hex(KEY))
     log = LoginLog(db, identities, Messages(db, Sealer.from_hex(KEY), clock, sms=None, mail=None), clock)
     return House(sessions, Logins(db, sessions, delivery, clock, log=log), delivery, keys)

@@ -1,13 +1,20 @@
 """Sessions and their refresh tokens: when one is renewed, answered again, or ended.
 
-The trade-off is Supabase Auth's: a client whose answer was lost must be able to ask again,
-and a stolen token must not live beside its owner's. The window for the first is ten seconds,
-and only while the token given in the lost answer has not been used.
+Two camps pull at this rule. A client whose answer was lost, or whose four tabs ask at once, must never be logged out by
+it; a stolen token must not live beside its owner's. A token alone cannot serve both: a retry and a theft look alike.
+So a client may send a retry key with a token: a secret of its own that belongs to this token. Whoever comes again with
+the same key gets the same successor, however late, as long as that was not used; whoever comes with another key, or
+without it, ends the session. A client without keys gets the old trade: ten seconds in which the same successor is
+given again, and the end of the session after that.
+
+The successor is made from the token by a key of ours, so that it can be given again though only its hash is kept.
 """
 
+import base64
 import hashlib
+import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
@@ -50,6 +57,8 @@ class RefreshToken:
     expire_time: datetime
     used_time: datetime | None = None
     successor_hash: bytes | None = None
+    # Of the retry key that came with the first use; none where none came.
+    key_hash: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -76,15 +85,17 @@ class OpenSession:
 class Verdict(Enum):
     """What a refresh token that arrives is good for."""
 
-    ROTATE = auto()
-    RETRY = auto()
-    REPLAY = auto()
-    OVER = auto()
+    ROTATE = auto()  # renew
+    RETRY = auto()  # give the same successor again
+    STALE = auto()  # its owner came late and has a newer one: refuse, and change nothing
+    REPLAY = auto()  # somebody else has it: end the session
+    OVER = auto()  # the session or the token has ended
 
 
-def new_refresh_token() -> str:
-    """Return a new token of 256 random bits."""
-    return _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+def refresh_token(random: bytes | None = None) -> str:
+    """Return the token of these 32 bytes; of 256 random bits without them."""
+    drawn = secrets.token_bytes(_RANDOM_BYTES) if random is None else random
+    return _PREFIX + base64.urlsafe_b64encode(drawn).rstrip(b"=").decode()
 
 
 def refresh_hash(token: str) -> bytes:
@@ -95,16 +106,27 @@ def refresh_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def judge(session: Session, token: RefreshToken, successor: RefreshToken | None, at: datetime) -> Verdict:
-    """Return what to do with a token: renew, answer its lost answer again, or end the whole session."""
+def judge(
+    session: Session, token: RefreshToken, successor: RefreshToken | None, at: datetime, key_hash: bytes | None = None
+) -> Verdict:
+    """Return what to do with a token that came with the retry key of this hash, or without one."""
     if not session.is_open(at) or at >= token.expire_time:
         return Verdict.OVER
     if token.used_time is None:
         return Verdict.ROTATE
     unused = successor is not None and successor.used_time is None
-    if unused and at - token.used_time <= RETRY_WINDOW:
+    if token.key_hash is not None:
+        if key_hash is None or not hmac.compare_digest(key_hash, token.key_hash):
+            return Verdict.REPLAY
+        return Verdict.RETRY if unused else Verdict.STALE
+    if key_hash is None and unused and at - token.used_time <= RETRY_WINDOW:
         return Verdict.RETRY
     return Verdict.REPLAY
+
+
+def exchanged(token: RefreshToken, successor_hash: bytes, at: datetime, key_hash: bytes | None = None) -> RefreshToken:
+    """Return a token that was exchanged for its successor."""
+    return replace(token, used_time=at, successor_hash=successor_hash, key_hash=key_hash)
 
 
 def access_claims(

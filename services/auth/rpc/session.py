@@ -55,7 +55,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         self, request: pb.RefreshSessionRequest, context: ServicerContext
     ) -> pb.RefreshSessionResponse:
         """Trade a refresh token for a new pair."""
-        tokens = await self._sessions.refresh(request.refresh_token, origin())
+        tokens = await self._sessions.refresh(request.refresh_token, origin(), retry_key=request.retry_key)
         return pb.RefreshSessionResponse(
             session=session_message(tokens),
             access_token=tokens.access_token,

@@ -119,18 +119,21 @@ async def get_token(tx: AsyncConnection, token_hash: bytes | None) -> RefreshTok
     row = (await tx.execute(select(refresh_tokens).where(refresh_tokens.c.token_hash == token_hash))).first()
     if row is None:
         return None
-    successor = None if row.successor_hash is None else bytes(row.successor_hash)
-    return RefreshToken(bytes(row.token_hash), row.expire_time, row.used_time, successor)
-
-
-async def use_token(tx: AsyncConnection, token_hash: bytes, *, successor_hash: bytes, at: datetime) -> None:
-    """Mark a token as exchanged for its successor; the moment of its first use stays."""
-    unused = update(refresh_tokens).where(
-        refresh_tokens.c.token_hash == token_hash, refresh_tokens.c.used_time.is_(None)
+    return RefreshToken(
+        bytes(row.token_hash),
+        row.expire_time,
+        row.used_time,
+        None if row.successor_hash is None else bytes(row.successor_hash),
+        None if row.key_hash is None else bytes(row.key_hash),
     )
-    await tx.execute(unused.values(used_time=at))
-    known = update(refresh_tokens).where(refresh_tokens.c.token_hash == token_hash)
-    await tx.execute(known.values(successor_hash=successor_hash))
+
+
+async def put_token(tx: AsyncConnection, token: RefreshToken) -> None:
+    """Write what has become of a token."""
+    statement = update(refresh_tokens).where(refresh_tokens.c.token_hash == token.token_hash)
+    await tx.execute(
+        statement.values(used_time=token.used_time, successor_hash=token.successor_hash, key_hash=token.key_hash)
+    )
 
 
 async def purge(tx: AsyncConnection, *, expired_before: datetime) -> int:

@@ -87,8 +87,9 @@ refresh_tokens = Table(
     id_column("session_id", ForeignKey(sessions.c.session_id, ondelete="CASCADE"), nullable=False),
     time_column("expire_time"),
     time_column("used_time", nullable=True),
-    # The token that was given in exchange for this one.
+    # The token that was given in exchange for this one, and the key with which its owner may ask for it again.
     Column("successor_hash", LargeBinary, nullable=True),
+    Column("key_hash", LargeBinary, nullable=True),
     time_column("create_time"),
     Index(None, "session_id"),
 )

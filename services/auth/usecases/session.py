@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.domain.errors import AccountDisabled
+from services.auth.domain.pepper import Pepper
 from services.auth.domain.session import (
     Lifetimes,
     OpenSession,
@@ -16,10 +17,11 @@ from services.auth.domain.session import (
     Session,
     Verdict,
     access_claims,
+    exchanged,
     judge,
-    new_refresh_token,
     refresh_hash,
 )
+from services.auth.domain.session import refresh_token as make_token
 from services.auth.domain.user import User
 from services.auth.storage import session as storage
 from services.auth.storage import user as user_storage
@@ -28,7 +30,7 @@ from services.auth.usecases.signing_key import Signer, SigningKeys
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import AuthExpired, NotFound, ParamInvalid, Unauthenticated
+from services.kit.errors import AuthExpired, Conflict, NotFound, ParamInvalid, Unauthenticated
 from services.kit.ids import is_id, new_id
 
 # Long enough to answer questions about a session that has run out.
@@ -64,7 +66,7 @@ class Sessions:
     """All sessions."""
 
     def __init__(
-        self, db: Database, keys: SigningKeys, delivery: Delivery, clock: Clock, *, lifetimes: Lifetimes
+        self, db: Database, keys: SigningKeys, delivery: Delivery, clock: Clock, *, lifetimes: Lifetimes, pepper: Pepper
     ) -> None:
         """Keep the collaborators."""
         self._db = db
@@ -72,6 +74,7 @@ class Sessions:
         self._delivery = delivery
         self._clock = clock
         self._lifetimes = lifetimes
+        self._pepper = pepper
 
     async def signer(self) -> Signer:
         """Return what signs tokens now; asked before a transaction begins, because it may need one itself."""
@@ -101,34 +104,38 @@ class Sessions:
             expires_in_s=int(ttl.total_seconds()),
         )
 
-    async def refresh(self, refresh_token: str, origin: Origin) -> Tokens:
+    async def refresh(self, refresh_token: str, origin: Origin, *, retry_key: str = "") -> Tokens:
         """Return a new pair for a refresh token, which ends.
 
-        Raises Unauthenticated for a token that was never given out, AuthExpired when it or its
-        session is over, AccountDisabled. A token that comes a second time ends its session,
-        unless it is the retry of an exchange whose answer was lost.
+        Raises Unauthenticated for a token that was never given out, AuthExpired when it or its session is over,
+        Conflict when its owner has a newer one already, AccountDisabled. A token that comes a second time ends its
+        session, unless it is a retry, which gets the successor that the first use got.
         """
         signer = await self.signer()
         async with self._db.transaction() as tx:
             session = await storage.lock_by_token(tx, refresh_hash(refresh_token))
             if session is None:
                 raise Unauthenticated("the refresh token is not one of ours")
-            opened = await self._renew(tx, session, refresh_token, origin)
+            opened = await self._renew(tx, session, refresh_token, origin, retry_key=retry_key)
         if opened is None:
             # The end of the session had to be committed before it can be told.
             await self._delivery.revoke_now(session.session_id)
             raise AuthExpired("the refresh token was used before; the session is ended")
         return self.signed(opened, signer)
 
-    async def _renew(self, tx: AsyncConnection, session: Session, refresh_token: str, origin: Origin) -> Opened | None:
-        """Return the renewed session, None when it was ended because of a replay; AuthExpired when it is over."""
-        at = self._clock()
+    async def _renew(
+        self, tx: AsyncConnection, session: Session, refresh_token: str, origin: Origin, *, retry_key: str
+    ) -> Opened | None:
+        """Return the renewed session, None when it was ended because of a replay."""
+        at, key_hash = self._clock(), refresh_hash(retry_key) if retry_key else None
         token = await storage.get_token(tx, refresh_hash(refresh_token))
         assert token is not None, "tokens are only removed together with their session, which is locked"
         successor = await storage.get_token(tx, token.successor_hash)
-        verdict = judge(session, token, successor, at)
+        verdict = judge(session, token, successor, at, key_hash)
         if verdict is Verdict.OVER:
             raise AuthExpired("the session is over")
+        if verdict is Verdict.STALE:
+            raise Conflict("the token was renewed and its successor used; use the newest one")
         if verdict is Verdict.REPLAY:
             if await storage.revoke(tx, session.session_id, cause="replay", at=at):
                 await self._delivery.promise_revocation(tx, session.session_id)
@@ -136,14 +143,27 @@ class Sessions:
         user = await user_storage.get(tx, session.user_id)
         if user is None or user.disabled:
             raise AccountDisabled("the account is switched off")
+        if verdict is Verdict.RETRY:
+            assert successor is not None, "a retry is one because its successor is there"
+            return Opened(session, user, self._known_successor(refresh_token, successor), at)
         renewed = Session(session.session_id, session.user_id, at + self._lifetimes.refresh)
-        new_token = await self._new_token(tx, renewed, at)
-        spent = [token] if successor is None else [token, successor]
-        for each in spent:
-            # On a retry the token of the lost answer ends too: only one of the two may live on.
-            await storage.use_token(tx, each.token_hash, successor_hash=refresh_hash(new_token), at=at)
+        new_token = self._successors(refresh_token)[0]
+        new = RefreshToken(refresh_hash(new_token), renewed.expire_time)
+        await storage.add_token(tx, session.session_id, new, at=at)
+        await storage.put_token(tx, exchanged(token, new.token_hash, at, key_hash))
         await storage.extend(tx, session.session_id, origin, expire_time=renewed.expire_time, at=at)
         return Opened(renewed, user, new_token, at)
+
+    def _successors(self, token: str) -> list[str]:
+        """Return what a token may have been exchanged for, under each of our keys, today's first."""
+        return [make_token(each) for each in self._pepper.hashes("refresh", token)]
+
+    def _known_successor(self, token: str, successor: RefreshToken) -> str:
+        """Return the token whose hash is kept; Conflict when it was made in a way or by a key that is gone."""
+        for each in self._successors(token):
+            if refresh_hash(each) == successor.token_hash:
+                return each
+        raise Conflict("the successor of this token cannot be given again")
 
     async def end(self, session_id: str, *, cause: str = "logout") -> None:
         """End a session for good; ending it again changes nothing."""
@@ -208,8 +228,8 @@ class Sessions:
             return await storage.purge(tx, expired_before=self._clock() - _KEPT)
 
     async def _new_token(self, tx: AsyncConnection, session: Session, at: datetime) -> str:
-        """Return a new refresh token of the session; only its hash is written."""
-        token = new_refresh_token()
+        """Return the first refresh token of a session; only its hash is written."""
+        token = make_token()
         stored = RefreshToken(refresh_hash(token), session.expire_time)
         await storage.add_token(tx, session.session_id, stored, at=at)
         return token

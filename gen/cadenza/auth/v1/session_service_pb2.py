@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cadenza/auth/v1/session_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x36\n\x12\x61\x63\x63\x65ss_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rrefresh_token\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x37\n\x13refresh_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpires_in\x18\x07 \x01(\x03\x12\x12\n\ntoken_type\x18\x08 \x01(\t\"m\n\x15\x41nonymousLoginRequest\x12\x1c\n\x08provider\x18\x01 \x01(\tB\n\xbaH\x07r\x05R\x03web\x12\x36\n\x0bprovider_id\x18\x02 \x01(\tB!\x80\x01\x01\xbaH\x1br\x19\x10\x10\x18\x80\x01\x32\x12^[A-Za-z0-9._:-]+$\"\xaf\x01\n\x16\x41nonymousLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\"k\n\x12WechatLoginRequest\x12\x1b\n\x04\x63ode\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1a\n\tnick_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\navatar_url\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"\xac\x01\n\x13WechatLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\"=\n\x15RefreshSessionRequest\x12$\n\rrefresh_token\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x04\"\x8e\x01\n\x16RefreshSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\xb1\x02\n\x0bOpenSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x34\n\x08provider\x18\x02 \x01(\x0e\x32\".cadenza.auth.v1.Identity.Provider\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63urrent\x18\t \x01(\x08\"O\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.cadenza.auth.v1.OpenSession\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x11\x45ndSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x14\n\x12\x45ndSessionResponse\"*\n\x12\x45ndSessionsRequest\x12\x14\n\x0ckeep_current\x18\x01 \x01(\x08\"*\n\x13\x45ndSessionsResponse\x12\x13\n\x0b\x65nded_count\x18\x01 \x01(\x05\"\x12\n\x10GetKeySetRequest\"t\n\x11GetKeySetResponse\x12\x34\n\x04keys\x18\x01 \x03(\x0b\x32&.cadenza.auth.v1.GetKeySetResponse.Key\x1a)\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\"3\n\x13\x43heckSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"$\n\x14\x43heckSessionResponse\x12\x0c\n\x04open\x18\x01 \x01(\x08\x32\xf6\t\n\x0eSessionService\x12\x8b\x01\n\x0e\x41nonymousLogin\x12&.cadenza.auth.v1.AnonymousLoginRequest\x1a\'.cadenza.auth.v1.AnonymousLoginResponse\"(\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/auth/anonymous:\x01*\x12\x9b\x01\n\x0bWechatLogin\x12#.cadenza.auth.v1.WechatLoginRequest\x1a$.cadenza.auth.v1.WechatLoginResponse\"A\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x34\"\x13/api/v1/auth/wechat:\x01*Z\x1a\"\x15/api/auth/wechat-auth:\x01*\x12\x89\x01\n\x0eRefreshSession\x12&.cadenza.auth.v1.RefreshSessionRequest\x1a\'.cadenza.auth.v1.RefreshSessionResponse\"&\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/auth/refresh:\x01*\x12p\n\x06Logout\x12\x1e.cadenza.auth.v1.LogoutRequest\x1a\x1f.cadenza.auth.v1.LogoutResponse\"%\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x18\"\x13/api/v1/auth/logout:\x01*\x12\x85\x01\n\x0cListSessions\x12$.cadenza.auth.v1.ListSessionsRequest\x1a%.cadenza.auth.v1.ListSessionsResponse\"(\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/users/me/sessions\x12\x8c\x01\n\nEndSession\x12\".cadenza.auth.v1.EndSessionRequest\x1a#.cadenza.auth.v1.EndSessionResponse\"5\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02(*&/api/v1/users/me/sessions/{session_id}\x12\x82\x01\n\x0b\x45ndSessions\x12#.cadenza.auth.v1.EndSessionsRequest\x1a$.cadenza.auth.v1.EndSessionsResponse\"(\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/users/me/sessions\x12t\n\tGetKeySet\x12!.cadenza.auth.v1.GetKeySetRequest\x1a\".cadenza.auth.v1.GetKeySetResponse\" \x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/auth/keys\x12\xa7\x01\n\x0c\x43heckSession\x12$.cadenza.auth.v1.CheckSessionRequest\x1a%.cadenza.auth.v1.CheckSessionResponse\"J\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x07gateway\xb2\xbb\x18\x04\x65\x64ge\xb2\xbb\x18\x04\x61uth\xb2\xbb\x18\x06wallet\xb2\xbb\x18\x08\x63omposer\xb2\xbb\x18\x05media\xb2\xbb\x18\x05shareb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cadenza/auth/v1/session_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x36\n\x12\x61\x63\x63\x65ss_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rrefresh_token\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x37\n\x13refresh_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpires_in\x18\x07 \x01(\x03\x12\x12\n\ntoken_type\x18\x08 \x01(\t\"m\n\x15\x41nonymousLoginRequest\x12\x1c\n\x08provider\x18\x01 \x01(\tB\n\xbaH\x07r\x05R\x03web\x12\x36\n\x0bprovider_id\x18\x02 \x01(\tB!\x80\x01\x01\xbaH\x1br\x19\x10\x10\x18\x80\x01\x32\x12^[A-Za-z0-9._:-]+$\"\xaf\x01\n\x16\x41nonymousLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\"k\n\x12WechatLoginRequest\x12\x1b\n\x04\x63ode\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1a\n\tnick_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\navatar_url\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"\xac\x01\n\x13WechatLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\"x\n\x15RefreshSessionRequest\x12$\n\rrefresh_token\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x04\x12\x39\n\tretry_key\x18\x02 \x01(\tB&\x80\x01\x01\xbaH r\x1e\x32\x1c^([A-Za-z0-9._:-]{32,128})?$\"\x8e\x01\n\x16RefreshSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\xb1\x02\n\x0bOpenSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x34\n\x08provider\x18\x02 \x01(\x0e\x32\".cadenza.auth.v1.Identity.Provider\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63urrent\x18\t \x01(\x08\"O\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.cadenza.auth.v1.OpenSession\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x11\x45ndSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x14\n\x12\x45ndSessionResponse\"*\n\x12\x45ndSessionsRequest\x12\x14\n\x0ckeep_current\x18\x01 \x01(\x08\"*\n\x13\x45ndSessionsResponse\x12\x13\n\x0b\x65nded_count\x18\x01 \x01(\x05\"\x12\n\x10GetKeySetRequest\"t\n\x11GetKeySetResponse\x12\x34\n\x04keys\x18\x01 \x03(\x0b\x32&.cadenza.auth.v1.GetKeySetResponse.Key\x1a)\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\"3\n\x13\x43heckSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"$\n\x14\x43heckSessionResponse\x12\x0c\n\x04open\x18\x01 \x01(\x08\x32\xf6\t\n\x0eSessionService\x12\x8b\x01\n\x0e\x41nonymousLogin\x12&.cadenza.auth.v1.AnonymousLoginRequest\x1a\'.cadenza.auth.v1.AnonymousLoginResponse\"(\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/auth/anonymous:\x01*\x12\x9b\x01\n\x0bWechatLogin\x12#.cadenza.auth.v1.WechatLoginRequest\x1a$.cadenza.auth.v1.WechatLoginResponse\"A\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x34\"\x13/api/v1/auth/wechat:\x01*Z\x1a\"\x15/api/auth/wechat-auth:\x01*\x12\x89\x01\n\x0eRefreshSession\x12&.cadenza.auth.v1.RefreshSessionRequest\x1a\'.cadenza.auth.v1.RefreshSessionResponse\"&\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/auth/refresh:\x01*\x12p\n\x06Logout\x12\x1e.cadenza.auth.v1.LogoutRequest\x1a\x1f.cadenza.auth.v1.LogoutResponse\"%\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x18\"\x13/api/v1/auth/logout:\x01*\x12\x85\x01\n\x0cListSessions\x12$.cadenza.auth.v1.ListSessionsRequest\x1a%.cadenza.auth.v1.ListSessionsResponse\"(\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/users/me/sessions\x12\x8c\x01\n\nEndSession\x12\".cadenza.auth.v1.EndSessionRequest\x1a#.cadenza.auth.v1.EndSessionResponse\"5\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02(*&/api/v1/users/me/sessions/{session_id}\x12\x82\x01\n\x0b\x45ndSessions\x12#.cadenza.auth.v1.EndSessionsRequest\x1a$.cadenza.auth.v1.EndSessionsResponse\"(\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/users/me/sessions\x12t\n\tGetKeySet\x12!.cadenza.auth.v1.GetKeySetRequest\x1a\".cadenza.auth.v1.GetKeySetResponse\" \x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/auth/keys\x12\xa7\x01\n\x0c\x43heckSession\x12$.cadenza.auth.v1.CheckSessionRequest\x1a%.cadenza.auth.v1.CheckSessionResponse\"J\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x07gateway\xb2\xbb\x18\x04\x65\x64ge\xb2\xbb\x18\x04\x61uth\xb2\xbb\x18\x06wallet\xb2\xbb\x18\x08\x63omposer\xb2\xbb\x18\x05media\xb2\xbb\x18\x05shareb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,6 +60,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WECHATLOGINRESPONSE'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001'
   _globals['_REFRESHSESSIONREQUEST'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_REFRESHSESSIONREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200\004'
+  _globals['_REFRESHSESSIONREQUEST'].fields_by_name['retry_key']._loaded_options = None
+  _globals['_REFRESHSESSIONREQUEST'].fields_by_name['retry_key']._serialized_options = b'\200\001\001\272H r\0362\034^([A-Za-z0-9._:-]{32,128})?$'
   _globals['_REFRESHSESSIONRESPONSE'].fields_by_name['access_token']._loaded_options = None
   _globals['_REFRESHSESSIONRESPONSE'].fields_by_name['access_token']._serialized_options = b'\200\001\001'
   _globals['_REFRESHSESSIONRESPONSE'].fields_by_name['refresh_token']._loaded_options = None
@@ -101,37 +103,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WECHATLOGINRESPONSE']._serialized_start=868
   _globals['_WECHATLOGINRESPONSE']._serialized_end=1040
   _globals['_REFRESHSESSIONREQUEST']._serialized_start=1042
-  _globals['_REFRESHSESSIONREQUEST']._serialized_end=1103
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=1106
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=1248
-  _globals['_LOGOUTREQUEST']._serialized_start=1250
-  _globals['_LOGOUTREQUEST']._serialized_end=1265
-  _globals['_LOGOUTRESPONSE']._serialized_start=1267
-  _globals['_LOGOUTRESPONSE']._serialized_end=1283
-  _globals['_OPENSESSION']._serialized_start=1286
-  _globals['_OPENSESSION']._serialized_end=1591
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1593
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1672
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1674
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1769
-  _globals['_ENDSESSIONREQUEST']._serialized_start=1771
-  _globals['_ENDSESSIONREQUEST']._serialized_end=1820
-  _globals['_ENDSESSIONRESPONSE']._serialized_start=1822
-  _globals['_ENDSESSIONRESPONSE']._serialized_end=1842
-  _globals['_ENDSESSIONSREQUEST']._serialized_start=1844
-  _globals['_ENDSESSIONSREQUEST']._serialized_end=1886
-  _globals['_ENDSESSIONSRESPONSE']._serialized_start=1888
-  _globals['_ENDSESSIONSRESPONSE']._serialized_end=1930
-  _globals['_GETKEYSETREQUEST']._serialized_start=1932
-  _globals['_GETKEYSETREQUEST']._serialized_end=1950
-  _globals['_GETKEYSETRESPONSE']._serialized_start=1952
-  _globals['_GETKEYSETRESPONSE']._serialized_end=2068
-  _globals['_GETKEYSETRESPONSE_KEY']._serialized_start=2027
-  _globals['_GETKEYSETRESPONSE_KEY']._serialized_end=2068
-  _globals['_CHECKSESSIONREQUEST']._serialized_start=2070
-  _globals['_CHECKSESSIONREQUEST']._serialized_end=2121
-  _globals['_CHECKSESSIONRESPONSE']._serialized_start=2123
-  _globals['_CHECKSESSIONRESPONSE']._serialized_end=2159
-  _globals['_SESSIONSERVICE']._serialized_start=2162
-  _globals['_SESSIONSERVICE']._serialized_end=3432
+  _globals['_REFRESHSESSIONREQUEST']._serialized_end=1162
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=1165
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=1307
+  _globals['_LOGOUTREQUEST']._serialized_start=1309
+  _globals['_LOGOUTREQUEST']._serialized_end=1324
+  _globals['_LOGOUTRESPONSE']._serialized_start=1326
+  _globals['_LOGOUTRESPONSE']._serialized_end=1342
+  _globals['_OPENSESSION']._serialized_start=1345
+  _globals['_OPENSESSION']._serialized_end=1650
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1652
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1731
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1733
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1828
+  _globals['_ENDSESSIONREQUEST']._serialized_start=1830
+  _globals['_ENDSESSIONREQUEST']._serialized_end=1879
+  _globals['_ENDSESSIONRESPONSE']._serialized_start=1881
+  _globals['_ENDSESSIONRESPONSE']._serialized_end=1901
+  _globals['_ENDSESSIONSREQUEST']._serialized_start=1903
+  _globals['_ENDSESSIONSREQUEST']._serialized_end=1945
+  _globals['_ENDSESSIONSRESPONSE']._serialized_start=1947
+  _globals['_ENDSESSIONSRESPONSE']._serialized_end=1989
+  _globals['_GETKEYSETREQUEST']._serialized_start=1991
+  _globals['_GETKEYSETREQUEST']._serialized_end=2009
+  _globals['_GETKEYSETRESPONSE']._serialized_start=2011
+  _globals['_GETKEYSETRESPONSE']._serialized_end=2127
+  _globals['_GETKEYSETRESPONSE_KEY']._serialized_start=2086
+  _globals['_GETKEYSETRESPONSE_KEY']._serialized_end=2127
+  _globals['_CHECKSESSIONREQUEST']._serialized_start=2129
+  _globals['_CHECKSESSIONREQUEST']._serialized_end=2180
+  _globals['_CHECKSESSIONRESPONSE']._serialized_start=2182
+  _globals['_CHECKSESSIONRESPONSE']._serialized_end=2218
+  _globals['_SESSIONSERVICE']._serialized_start=2221
+  _globals['_SESSIONSERVICE']._serialized_end=3491
 # @@protoc_insertion_point(module_scope)

@@ -225,16 +225,23 @@ class RefreshSessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    RETRY_KEY_FIELD_NUMBER: _builtins.int
     refresh_token: _builtins.str
     """The refresh token of the session."""
+    retry_key: _builtins.str
+    """A secret that only this client knows and that belongs to this token: the same at every try to renew it, from every
+    tab. The SHA-256 of a random text that never leaves the device and of the token is one. Sent with every refresh, it
+    keeps a lost answer or a race from ever ending the session.
+    """
     def __init__(
         self,
         *,
         refresh_token: _builtins.str = ...,
+        retry_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["refresh_token", b"refresh_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refresh_token", b"refresh_token", "retry_key", b"retry_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

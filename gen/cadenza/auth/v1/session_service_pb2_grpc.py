@@ -104,7 +104,9 @@ class SessionServiceServicer:
 
     def RefreshSession(self, request, context):
         """Trades a refresh token for a new pair of tokens; the old refresh token ends.
-        A refresh token that comes a second time ends its whole session.
+        A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
+        key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
+        has a newer one. Without retry keys a retry must come within ten seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,9 @@ class SessionServiceStub:
     """
     RefreshSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RefreshSessionRequest, _session_service_pb2.RefreshSessionResponse]
     """Trades a refresh token for a new pair of tokens; the old refresh token ends.
-    A refresh token that comes a second time ends its whole session.
+    A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
+    key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
+    has a newer one. Without retry keys a retry must come within ten seconds.
     """
     Logout: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.LogoutRequest, _session_service_pb2.LogoutResponse]
     """Ends the session of the token that the call carries."""
@@ -73,7 +75,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     RefreshSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RefreshSessionRequest, _session_service_pb2.RefreshSessionResponse]  # type: ignore[assignment]
     """Trades a refresh token for a new pair of tokens; the old refresh token ends.
-    A refresh token that comes a second time ends its whole session.
+    A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
+    key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
+    has a newer one. Without retry keys a retry must come within ten seconds.
     """
     Logout: _aio.UnaryUnaryMultiCallable[_session_service_pb2.LogoutRequest, _session_service_pb2.LogoutResponse]  # type: ignore[assignment]
     """Ends the session of the token that the call carries."""
@@ -118,7 +122,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.RefreshSessionResponse, _abc.Awaitable[_session_service_pb2.RefreshSessionResponse]]:
         """Trades a refresh token for a new pair of tokens; the old refresh token ends.
-        A refresh token that comes a second time ends its whole session.
+        A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
+        key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
+        has a newer one. Without retry keys a retry must come within ten seconds.
         """
 
     @_abc_1.abstractmethod

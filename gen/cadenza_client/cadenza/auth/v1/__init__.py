@@ -996,6 +996,13 @@ class RefreshSessionRequest(betterproto2.Message):
     The refresh token of the session.
     """
 
+    retry_key: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    A secret that only this client knows and that belongs to this token: the same at every try to renew it, from every
+    tab. The SHA-256 of a random text that never leaves the device and of the token is one. Sent with every refresh, it
+    keeps a lost answer or a race from ever ending the session.
+    """
+
 
 default_message_pool.register_message("cadenza.auth.v1", "RefreshSessionRequest", RefreshSessionRequest)
 
@@ -1617,7 +1624,9 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "RefreshSessionResponse":
         """
         Trades a refresh token for a new pair of tokens; the old refresh token ends.
-        A refresh token that comes a second time ends its whole session.
+        A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
+        key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
+        has a newer one. Without retry keys a retry must come within ten seconds.
         """
 
         return await self._unary_unary(
