@@ -248,6 +248,28 @@ async def test_put_away_while_being_written(studio: Studio, desk: Desk, pen: Pen
     assert await studio.balance() == (100, 0)
 
 
+async def test_an_objection_comes_before_everything(studio: Studio, desk: Desk, pen: Pen) -> None:
+    """Wishes that somebody objects to are refused before there is a row, a price or a word."""
+
+    async def object_to(_caller: Caller, wishes: LyricsWishes) -> None:
+        raise Unavailable("not this", theme_chars=len(wishes.theme))
+
+    strict = Songwriter(
+        db=studio.db,
+        queue=studio.queue,
+        charge=studio.charge,
+        limits=Limits(per_user=3, in_all=100),
+        clock=now,
+        start=desk.runner.run,
+        object_to=object_to,
+    )
+    with pytest.raises(Unavailable, match="not this"):
+        await strict.create(Caller(studio.user_id), WISHES, KEY, within_s=1.0)
+    assert pen.asked == 0
+    assert (await strict.page(studio.user_id, page_size=5, page_token=""))[0] == []
+    assert await studio.balance() == (100, 0)
+
+
 async def test_limit(studio: Studio, desk: Desk, pen: Pen) -> None:
     """More lyrics in the writing than a person may have are refused and cost nothing; songs do not count."""
     pen.may_end.clear()

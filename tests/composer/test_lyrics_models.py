@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -137,6 +138,34 @@ async def test_nobody_will_write(room: Newsroom, way: str, theme: str) -> None:
     # What the refusal took is noted though nobody pays for it here.
     assert row.input_tokens > 0
     assert (await room.money())[0] == (100, 0)
+
+
+SITUATIONS: dict[str, tuple[dict[str, Any], str, tuple[int, int, str]]] = {
+    "nothing to sing": ({"theme": "🤖"}, "", (400, 10001, "PARAM_INVALID")),
+    "too long": ({"theme": "x" * 5000}, "", (400, 10001, "PARAM_INVALID")),
+    "refused by the filter": ({"theme": UNSAFE[1]}, "", (422, 40031, "LYRICS_REFUSED")),
+    "refused by the model": ({"theme": f"{UNSEEMLY[1]} somebody"}, "", (422, 40031, "LYRICS_REFUSED")),
+    "empty purses": ({}, "quota", (503, 40030, "LYRICS_UNAVAILABLE")),
+    "useless answers": ({}, "prose", (503, 40030, "LYRICS_UNAVAILABLE")),
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+async def test_the_same_error_everywhere(bare: Newsroom, situation: str) -> None:
+    """Web, mini-program and app, over HTTP on both paths and over gRPC, are told the same code, and pay nothing."""
+    wishes, fault, expected = SITUATIONS[situation]
+    told = set()
+    for platform in ("web", "wxmp", "ios"):
+        await bare.begin()
+        for way, path in ((bare.by_http, PATHS[0]), (bare.by_http, PATHS[1]), (bare.by_grpc, "")):
+            if fault:
+                for vendor in (bare.gemini, bare.chat):
+                    vendor.faults.clear()
+                    vendor.fail(fault, times=9)
+            answer = await way(path, platform=platform, **wishes)
+            told.add((answer.status, answer.code, answer.symbol))
+        assert (await bare.money())[0] == (100, 0)
+    assert told == {expected}
 
 
 async def test_a_refusal_is_a_sentence_in_both_languages(room: Newsroom) -> None:

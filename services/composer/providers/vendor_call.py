@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _FIRST_ERROR: Final = 400
+# A call holds its connection for half a minute; whoever waits for one would be taken for a silent vendor.
+_CONNECTIONS: Final = 256
 
 
 class VendorCall:
@@ -35,7 +37,9 @@ class VendorCall:
         self._name = name
         self._silence_s = silence_s
         self._explain = explain
-        self._http = HttpClient(name, limits=Limits(body_bytes=_MOST_BYTES), private_allowed=True, headers=headers)
+        self._http = HttpClient(
+            name, limits=Limits(body_bytes=_MOST_BYTES, connections=_CONNECTIONS), private_allowed=True, headers=headers
+        )
 
     async def values(
         self, url: str, body: Mapping[str, Any], *, stream: bool, stop: Callable[[], bool]

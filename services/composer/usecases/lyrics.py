@@ -54,13 +54,16 @@ class Songwriter:
         limits: Limits,
         clock: Clock,
         start: Callable[[str], Awaitable[None]],
+        object_to: Callable[[Caller, LyricsWishes], Awaitable[None]] | None = None,
     ) -> None:
+        """Keep the collaborators; `object_to` looks at wishes and raises what it has against them."""
         self._db = db
         self._queue = queue
         self._charge = charge
         self._limits = limits
         self._clock = clock
         self._start = start
+        self._object_to = object_to
         self._running: set[asyncio.Task[None]] = set()
 
     async def create(
@@ -69,9 +72,12 @@ class Songwriter:
         """Return the lyrics and their job, written or, when the seconds are over, as they stand.
 
         The same key with the same wishes returns what it made before; with others it raises IdempotencyKeyReused.
-        Whatever is refused (GenerateBusy, insufficient credits) leaves nothing behind. Raises LyricsUnavailable when
-        the job has failed; its credits go back.
+        Whatever is refused (an objection, GenerateBusy, insufficient credits) leaves nothing behind. Raises
+        LyricsUnavailable or LyricsRefused when the job has failed; its credits go back.
         """
+        # The one place where wishes are looked at: before a row, a price or a model. No transaction is open here.
+        if self._object_to is not None:
+            await self._object_to(caller, wishes)
         made, job, new = await self._write(caller, wishes, key)
         if new:
             # What they are to be about is for nobody but their owner.
