@@ -1,8 +1,10 @@
-// Words for the song, written by the server: asked for beside the box for lyrics, shown twice, one taken into the box.
+// Words for the song, written by the server: asked for beside the box for lyrics, shown twice, while they grow if a model
+// writes them, one taken into the box.
 
 import { callPatiently, randomId } from "./api.js";
-import { generateLyrics } from "./client.js";
+import { generateLyrics, watchLyrics } from "./client.js";
 import { $, el } from "./dom.js";
+import { watch } from "./events.js";
 import { say } from "./text.js";
 
 export class Words {
@@ -11,6 +13,7 @@ export class Words {
     this.asking = false;
     this.wish = null;
     this.versions = [];
+    this.growing = new Map();
     this.tell = { complain, announce, paid, taken };
     $("words-write").addEventListener("click", () => this.write());
     $("words-theme").addEventListener("input", () => this.show());
@@ -33,7 +36,7 @@ export class Words {
   async write() {
     if ($("words-write").disabled) return;
     const form = new FormData($("wish"));
-    const body = { theme: $("words-theme").value.trim(), style: form.get("style"), mood: form.get("mood"), title: form.get("title").trim() };
+    const body = { theme: $("words-theme").value.trim(), style: form.get("style"), mood: form.get("mood"), title: form.get("title").trim(), in_background: true };
     // The same wish keeps its key until it was answered, so that asking twice never costs two texts.
     const text = JSON.stringify(body);
     if (this.wish?.text !== text) this.wish = { text, key: randomId() };
@@ -41,20 +44,44 @@ export class Words {
     this.asking = true;
     this.show();
     try {
-      const { versions } = await callPatiently(generateLyrics(body), { "Idempotency-Key": this.wish.key });
-      if (versions.length) {
-        this.versions = versions;
-        this.wish = null;
-        this.tell.announce(say("words.ready"));
-      } else this.tell.complain(say("words.slow"));
+      const ask = () => callPatiently(generateLyrics(body), { "Idempotency-Key": this.wish.key });
+      let { versions, lyrics } = await ask();
+      if (!versions.length) versions = await this.watch(lyrics.lyrics_id);
+      // Of what failed, a repeat is told why, in our language.
+      if (!versions.length) ({ versions } = await ask());
+      this.versions = versions;
+      this.wish = null;
+      this.tell.announce(say("words.ready"));
     } catch (error) {
       // A refusal is the end of this wish; the next one may fare better.
       if (!error.passing || error.symbol === "LYRICS_UNAVAILABLE") this.wish = null;
       this.tell.complain(error);
     }
     this.asking = false;
+    this.growing.clear();
     this.show();
     this.tell.paid();
+  }
+
+  // Shows the words as they come; resolves to the versions, to none if nobody wrote them.
+  async watch(lyrics_id) {
+    let versions = [];
+    let newest = 0;
+    for await (const { lyrics, draft } of watch(watchLyrics({ lyrics_id }), { stop: new AbortController().signal })) {
+      if (lyrics) versions = lyrics.versions;
+      if (!draft) continue;
+      if (draft.draft > newest) this.growing.clear();
+      newest = draft.draft;
+      this.growing.set(draft.label, (this.growing.get(draft.label) ?? "") + draft.text);
+      $("words-versions").replaceChildren(...Array.from(this.growing, ([label, text]) => this.sheet(label, text)));
+    }
+    return versions;
+  }
+
+  // A version that is still being written. Nobody is read every few syllables; the end is announced.
+  sheet(label, text) {
+    const letter = el("span", { className: "letter", "aria-hidden": "true" }, label);
+    return el("article", { className: `written ${label.toLowerCase()}`, "aria-busy": "true" }, el("h3", {}, letter, say("words.writing")), el("p", { className: "sheet" }, text));
   }
 
   card(version) {

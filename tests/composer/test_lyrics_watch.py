@@ -162,7 +162,7 @@ async def test_a_process_dies_while_a_model_writes(room: Newsroom) -> None:
     await until(begun)
     await room.studio.steal(job_id)
     await room.studio.queue_again(job_id)
-    room.gemini.pace_s = 0.0
+    room.gemini.pace_s = 0.02
     await begin(room, request_id="once")
     seen = await watching
     assert len({message["draft"]["draft"] // 100 for message in seen if message.get("draft")}) == 2

@@ -103,7 +103,7 @@ async def around(box: Sandbox, count: int, *, stream: bool) -> None:
     say(f"adapter around a call, {'streamed' if stream else 'whole'}", alone)
 
 
-async def whole(box: Sandbox, studio: Studio, count: int, *, stream: bool) -> None:
+async def whole(box: Sandbox, studio: Studio, count: int, *, how: str) -> None:
     """Measure GenerateLyrics from the stub to the answer, beyond the stand-in's own time."""
     taken = []
     for number in range(count):
@@ -113,7 +113,7 @@ async def whole(box: Sandbox, studio: Studio, count: int, *, stream: bool) -> No
         request = pb.GenerateLyricsRequest(**{**WISH, "seed": number + 1})
         await studio.lyrics().GenerateLyrics(request, metadata=studio.metadata(), timeout=50)
         taken.append(time.perf_counter() - began - await box.spent_s("gemini"))
-    say(f"GenerateLyrics around a call, {'streamed' if stream else 'whole'}", taken)
+    say(f"GenerateLyrics around a call, {how}", taken)
 
 
 async def beside(box: Sandbox, studio: Studio, count: int) -> None:
@@ -167,6 +167,8 @@ async def measure(count: int) -> None:
         try:
             await asyncio.to_thread(upgrade, url)
             async with sandbox() as box:
+                async with running(url, redis_url, folder / "offline") as studio:
+                    await whole(box, studio, count, how="offline writer")
                 for stream in (False, True):
                     await around(box, count, stream=stream)
                     settings: dict[str, Any] = {
@@ -176,7 +178,7 @@ async def measure(count: int) -> None:
                         "lyrics_stream": stream,
                     }
                     async with running(url, redis_url, folder / str(stream), **settings) as studio:
-                        await whole(box, studio, count, stream=stream)
+                        await whole(box, studio, count, how="streamed" if stream else "whole")
                         await beside(box, studio, 50)
                 for fault in FAULTS:
                     await fallback(box, fault, max(count // 10, 5), second=True, fresh=True)

@@ -125,6 +125,7 @@ class _Telling:
         self._texts: Mapping[str, str] = {}
         self._news = asyncio.Event()
         self._over = asyncio.Event()
+        self._begun = False
 
     def __call__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
@@ -135,6 +136,8 @@ class _Telling:
         try:
             while not self._over.is_set():
                 await self._news.wait()
+                if self._over.is_set() and not self._begun:
+                    return  # the words came at once: they stand in the lyrics, and need no drafts
                 await self._flush()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_BETWEEN_S):
@@ -151,13 +154,13 @@ class _Telling:
         self._news.set()
 
     async def _flush(self) -> None:
+        self._begun = True
         self._news.clear()
         texts = self._texts
         percent = min(sum(map(len, texts.values())) * 100 // _USUAL_LENGTH, _MOST_PERCENT)
-        for piece in self._drafts.pieces(texts):
-            if not await self._run.tell(piece.message, percent):
-                self._drafts.forget()
-                return
+        messages = [piece.message for piece in self._drafts.pieces(texts)]
+        if messages and not await self._run.tell(messages, percent):
+            self._drafts.forget()
 
 
 @asynccontextmanager

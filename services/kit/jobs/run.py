@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from enum import Enum
 from typing import Any
@@ -191,18 +191,19 @@ class JobRun:
         if percent <= self._step_percent or now < self._next_note_at:
             return
         self._next_note_at = now + _BETWEEN_PROGRESS_S
-        await self.tell(message, percent)
+        await self.tell((message,), percent)
 
-    async def tell(self, message: str, step_percent: int) -> bool:
-        """Write a line of the log at once, and return whether it stands there; how many is for the caller to bound.
+    async def tell(self, messages: Sequence[str], step_percent: int) -> bool:
+        """Write lines of the log at once, and return whether they stand there; how many is for the caller to bound.
 
-        It does not while the database is away. Raises JobCancelled and LeaseLost.
+        They do not while the database is away. Raises JobCancelled and LeaseLost.
         """
         self._check()
         percent = max(self._step_percent, min(100, step_percent))
         try:
             async with self._writing, self._db.transaction() as tx:
-                await self._note(tx, percent, message, step=self.job.step)
+                for message in messages:
+                    await self._note(tx, percent, message, step=self.job.step)
         except Exception as error:
             if not is_outage(error):
                 raise
