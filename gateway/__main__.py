@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.app import build
 from gateway.config import Config
 from gateway.listen import GatewayRunner
-from services.kit import crash, log, telemetry
+from services.kit import crash, log, telemetry, tracing
 from services.kit.config import load
 from services.kit.rpc.channel import MtlsPeers
 
@@ -20,6 +20,7 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set, then let running requests and streams end."""
     peers = MtlsPeers(config, "gateway")
     page = telemetry.start_metrics(config.metrics_port, config.gateway_host)
+    stop_tracing = tracing.start("gateway", config)
     runner = GatewayRunner(await build(config, peers))
     try:
         await runner.setup()
@@ -33,6 +34,7 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     finally:
         await runner.cleanup()
         await peers.close()
+        stop_tracing()
         if page is not None:
             page.close()
 

@@ -14,8 +14,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Counter, Histogram
 
-from gateway.caller import CALLER, Network, read_caller
-from services.kit import log
+from gateway.caller import CALLER, PLATFORMS, Caller, Network, read_caller
+from services.kit import log, tracing
+from services.kit.rpc.call import DEFAULT_PLATFORM
 from services.kit.telemetry import REGISTRY
 
 _log = logging.getLogger("gateway.access")
@@ -37,6 +38,8 @@ STREAM: Final = web.RequestKey("stream", bool)
 _SLOW_S: Final = 2.0
 _CLIENT_GONE: Final = 499
 _FIRST_ERROR: Final = 400
+_FIRST_FAULT: Final = 500
+_NO_SPAN: Final = tracing.span("nothing is recorded")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -49,7 +52,7 @@ def observing(proxies: Iterable[Network]) -> Middleware:
         caller = request[CALLER] = read_caller(request, trusted)
         started = time.perf_counter()
         status, size = _CLIENT_GONE, 0
-        with log.context(trace_id=caller.trace_id):
+        with log.context(trace_id=caller.trace_id), _span_of(request, caller) as span:
             try:
                 response = await handler(request)
                 status, size = response.status, response.content_length or 0
@@ -60,8 +63,26 @@ def observing(proxies: Iterable[Network]) -> Middleware:
                 return response
             finally:
                 _note(request, status, size, time.perf_counter() - started)
+                span.set("http.response.status_code", status)
+                if status >= _FIRST_FAULT:
+                    span.fail(str(status))
 
     return middleware
+
+
+def _span_of(request: web.Request, caller: Caller) -> tracing.Span:
+    """Return the span of the request, the first one of its trace unless the client has begun one."""
+    if not tracing.recording():
+        return _NO_SPAN
+    route, platform = route_of(request), request.headers.get("X-Platform", DEFAULT_PLATFORM)
+    method = request.method if request.method in _METHODS else "OTHER"
+    parent = tracing.parent_span(request.headers.get("traceparent", ""), caller.trace_id)
+    return tracing.span(
+        f"{method} {route}",
+        kind="server",
+        place=tracing.Place(caller.trace_id, parent, platform if platform in PLATFORMS else ""),
+        attributes={"http.request.method": method, "http.route": route},
+    )
 
 
 def route_of(request: web.Request) -> str:

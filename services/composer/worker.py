@@ -31,7 +31,7 @@ from services.composer.usecases.track import MUSIC, policies
 from services.composer.usecases.vendor import VendorOrders
 from services.composer.usecases.webhook_delivery import announcing
 from services.composer.usecases.writers import Writers
-from services.kit import crash, log
+from services.kit import crash, log, tracing
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
@@ -143,7 +143,11 @@ def main() -> None:
         finally:
             await peers.close()
 
-    work(QUEUES, together(part), config.redis_url, places=config.worker_concurrency, waiting=config.worker_waiting)
+    stop_tracing = tracing.start("composer-worker", config)
+    try:
+        work(QUEUES, together(part), config.redis_url, places=config.worker_concurrency, waiting=config.worker_waiting)
+    finally:
+        stop_tracing()
 
 
 if __name__ == "__main__":

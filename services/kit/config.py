@@ -212,6 +212,20 @@ class ProcessConfig:
     )
     metrics_port: int = setting("METRICS_PORT", 0, doc="port of the Prometheus page of this process; 0 for none")
 
+    otlp_endpoint: str = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        doc="where spans are sent as OTLP over HTTP, without /v1/traces; empty sends none. "
+        "Langfuse: https://<host>/api/public/otel",
+    )
+    otlp_headers: str = setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        doc="headers for that server as name=value with commas. Langfuse: Authorization=Basic <base64 of "
+        "public:secret key>,x-langfuse-ingestion-version=4",
+        secret=True,
+    )
+
     object_store_directory: Path = setting(
         "OBJECT_STORE_DIR", Path(".cadenza/objects"), doc="folder of the local object store"
     )
@@ -234,6 +248,8 @@ class ProcessConfig:
         """Cover the secrets, also in a configuration that a test builds by hand; ConfigError for what is no setting."""
         if self.crash_points is not None and self.app_env == "production":
             raise ConfigError(["CRASH_POINTS is set: processes that may die on purpose are for tests"])
+        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
+            raise ConfigError(["OTEL_EXPORTER_OTLP_ENDPOINT must begin with http:// or https://"])
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata.get("secret") and not isinstance(value, Secret):

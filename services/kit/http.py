@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from services.kit import telemetry
+from services.kit import telemetry, tracing
 from services.kit.address import AddressRefused, PublicResolver, checked_url
 from services.kit.breaker import Breaker
 from services.kit.errors import BodyTooLarge, Expired, Unavailable
@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 _FAULT: Final = 500
+_REFUSED: Final = 400
 _CHUNK_BYTES: Final = 64 * 1024
 _MOST_HOSTS: Final = 256
 _MOST_REDIRECTS: Final = 3
@@ -223,6 +224,8 @@ class HttpClient:
         if not breaker.admit():
             raise Unsent(f"{self._name} is left alone for a while", dependency=self._name, breaker="open")
         started, outcome = time.perf_counter(), "cancelled"
+        span = tracing.span(f"{method} {self._name}", kind="client", attributes=_about(method, url))
+        span.__enter__()
         try:
             try:
                 response = await self._open().request(method, url, data=data, headers=headers, allow_redirects=False)
@@ -245,6 +248,7 @@ class HttpClient:
                 breaker.give_back()
             else:
                 breaker.succeed()
+            _end(span, outcome)
             self._note(method, url, outcome, time.perf_counter() - started)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -277,6 +281,19 @@ class HttpClient:
             "ms": round(seconds * 1000, 1),
         }
         _log.info("outbound", extra=fields)
+
+
+def _about(method: str, url: URL) -> dict[str, tracing.Value | None]:
+    """Return what a span says of a call: no path, no query, no header, for in each of them some partner keeps a key."""
+    return {"http.request.method": method, "server.address": url.host, "server.port": url.port}
+
+
+def _end(span: tracing.Span, outcome: str) -> None:
+    if outcome.isdigit():
+        span.set("http.response.status_code", int(outcome))
+    if not outcome.isdigit() or int(outcome) >= _REFUSED:
+        span.fail(outcome)
+    span.__exit__(None, None, None)
 
 
 async def _limited(response: aiohttp.ClientResponse, most_bytes: int) -> AsyncIterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -19,9 +19,11 @@ from services.kit import log
 from services.kit.errors import DomainError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextvars import Token
     from types import TracebackType
+
+    from services.kit.config import ProcessConfig
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 Value = str | int | float | bool
@@ -77,6 +79,30 @@ def record_with(recorder: Recorder | None) -> None:
     _recorder = recorder
 
 
+def start(service: str, config: ProcessConfig) -> Callable[[], None]:
+    """Send this process's spans to the configured receiver, if there is one; return what ends that.
+
+    The end sends what is left and takes two seconds at most. Call it once, before the process does anything.
+    """
+    if not config.otlp_endpoint:
+        return _nothing
+    # The SDK takes a tenth of a second and ten megabytes, which only those pay who want it.
+    from services.kit.otlp import Sender
+
+    sender = Sender(service, endpoint=config.otlp_endpoint, headers=config.otlp_headers, environment=config.app_env)
+    record_with(sender)
+
+    def stop() -> None:
+        record_with(None)
+        sender.close()
+
+    return stop
+
+
+def _nothing() -> None:
+    """End nothing."""
+
+
 def recording() -> bool:
     """Return whether spans are recorded here."""
     return _recorder is not None
@@ -85,6 +111,13 @@ def recording() -> bool:
 def here() -> Place | None:
     """Return where the work at hand stands, None outside of any request and job."""
     return _place.get()
+
+
+def known_user(user_id: str) -> None:
+    """Let the spans that follow at this place say for whom they are; does nothing where nothing is recorded."""
+    place = _place.get()
+    if _recorder is not None and place is not None and user_id:
+        _place.set(replace(place, user_id=user_id))
 
 
 def traceparent(place: Place) -> str:
@@ -161,7 +194,9 @@ class Span:
         if self._open is None:
             return
         if self._token is not None:
-            _place.reset(self._token)
+            # A stream that is closed by whoever collects it ends elsewhere than it began.
+            with suppress(ValueError):
+                _place.reset(self._token)
         self._open.end("" if error is None else error_name(error))
 
     def set(self, name: str, value: Value | None) -> None:

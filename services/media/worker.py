@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
-from services.kit import crash, log
+from services.kit import crash, log, tracing
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
@@ -61,7 +61,11 @@ def main() -> None:
     config = load(Config)
     log.configure("media-worker", config.log_level, config.log_directory)
     crash.arm(config.crash_points)
-    work(QUEUES, together(lambda: runner(config)), config.redis_url, places=config.worker_concurrency)
+    stop_tracing = tracing.start("media-worker", config)
+    try:
+        work(QUEUES, together(lambda: runner(config)), config.redis_url, places=config.worker_concurrency)
+    finally:
+        stop_tracing()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from aiohttp import web
 from gateway.app import build as build_gateway
 from gateway.config import Config as GatewayConfig
 from gateway.listen import GatewayRunner
-from services.kit import crash, log, telemetry
+from services.kit import crash, log, telemetry, tracing
 from services.kit.config import load
 from services.kit.redis import connect
 from services.kit.rpc.application import Application, background
@@ -67,6 +67,7 @@ async def run(config: Config, stopping: asyncio.Event, ready: asyncio.Event | No
         page = telemetry.start_metrics(config.metrics_port, config.bind_host)
         if page is not None:
             stack.callback(page.close)
+        stack.callback(tracing.start(MESH, config))
         local = LocalMesh()
         redis = connect(config.redis_url)
         stack.push_async_callback(redis.aclose)

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.kit import crash, log, telemetry
+from services.kit import crash, log, telemetry, tracing
 from services.kit.config import ProcessConfig, load
 from services.kit.jobs.worker import OpenPart, WorkerParts, together, work
 from services.kit.rpc.channel import MtlsPeers
@@ -23,12 +23,14 @@ def run() -> None:
     log.configure(NAME, config.log_level, config.log_directory)
     crash.arm(config.crash_points)
     page = telemetry.start_metrics(config.metrics_port, config.bind_host)
+    stop_tracing = tracing.start(NAME, config)
     queues: list[str] = []
     try:
         # The parts name their queues when they open, which is before the first job is asked for.
         parts = together(*(_part(service, queues) for service in WORKING))
         work(queues, parts, config.redis_url, places=config.worker_concurrency, waiting=config.worker_waiting)
     finally:
+        stop_tracing()
         if page is not None:
             page.close()
 

@@ -17,6 +17,7 @@ from tests.fakes.apple import Apple
 from tests.fakes.gemini import Gemini
 from tests.fakes.minimax import MiniMax
 from tests.fakes.openai_chat import OpenAiChat
+from tests.fakes.otlp import Otlp
 from tests.fakes.sandbox import Sandbox
 from tests.fakes.suno import Suno
 from tests.fakes.wechat import Wechat
@@ -24,7 +25,7 @@ from tests.fakes.wechat import Wechat
 if TYPE_CHECKING:
     from tests.fakes.stand_in import StandIn
 
-VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat, Suno, MiniMax, AceStep, Apple)
+VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat, Suno, MiniMax, AceStep, Apple, Otlp)
 LOOPBACK = "127.0.0.1"
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.composer.domain.errors import EngineChanged, ProviderFailed
 from services.composer.providers import Made, Order, Stopped, TakenApart, TakeRefused
-from services.kit import crash
+from services.kit import crash, tracing
 from services.kit.crash import Act
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _MAKE_TIMEOUT_S = 300
 _LONGEST_LINE = 16 * 1024 * 1024
 _LARGEST_BLOB = 160 * 1024 * 1024
 _LAST_WORDS = 2000
+_MODEL = "offline-engine"
 # The process ended, or what it said was not what the two sides agreed upon.
 _NO_ANSWER = (
     asyncio.IncompleteReadError,
@@ -106,7 +107,9 @@ class OfflineProvider:
     async def make(self, order: Order, progress: Callable[[int, str], None], stop: Callable[[], bool]) -> Made:
         """Return the variant; *progress* hears percent and what happens. Raises Stopped soon after *stop* says so."""
         request = {"task": "make", "order": asdict(order)}
-        answer, mp3 = await self._run(request, b"", stop=stop, timeout_s=_MAKE_TIMEOUT_S, progress=progress)
+        with tracing.generation("generate_music", provider="offline", model=_MODEL) as made:
+            answer, mp3 = await self._run(request, b"", stop=stop, timeout_s=_MAKE_TIMEOUT_S, progress=progress)
+            made.answered(model=answer.get("engine", ""), cost_usd=0.0)
         for name in ("peaks", "chords", "instruments", "lines"):
             answer[name] = tuple(answer.get(name, ()))
         answer["midi"] = b64decode(answer.get("midi", ""), validate=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from services.composer.engine.write.lyrics import LyricsBrief
 from services.composer.engine.write.writer import WRITER_VERSION, write_lyrics
 from services.composer.providers import WrittenLyrics, WrittenWords
+from services.kit import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +36,9 @@ class OfflineWriter:
             keywords=order.keywords,
             seed=order.seed,
         )
-        a, b = await asyncio.to_thread(write_lyrics, brief)
+        with tracing.generation("text_completion", provider="offline", model=WRITER_VERSION, output="text") as made:
+            a, b = await asyncio.to_thread(write_lyrics, brief)
+            made.answered(model=WRITER_VERSION, cost_usd=0.0)
         return WrittenLyrics((_written(a), _written(b)))
 
     async def close(self) -> None:

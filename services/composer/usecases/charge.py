@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cadenza.wallet.v1 import credit_service_pb2 as wallet_pb2
 from services.composer.domain.hold import hold_id
 from services.composer.storage import subject
-from services.kit import crash
+from services.kit import crash, tracing
 from services.kit.crash import Act
 from services.kit.errors import DomainError, RemoteError, Unavailable
 from services.kit.jobs.dead import DeadLetters
@@ -27,6 +27,7 @@ from services.kit.rpc.errors import calling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -106,7 +107,20 @@ def _is_free(job: Job) -> bool:
 
 def _message(job: Job, now: datetime) -> dict[str, str]:
     held = hold_id(job.job_id, job.revivals)
-    return {"hold_id": held, "since": now.isoformat(), "why": job.error_reason or job.state.value}
+    return {
+        "hold_id": held,
+        "since": now.isoformat(),
+        "why": job.error_reason or job.state.value,
+        "trace_id": job.trace_id,
+        "job_id": job.job_id,
+        "platform": job.platform,
+    }
+
+
+def _joined(payload: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return a block in the trace of the job that a message is about; older messages do not say."""
+    job_id, platform = payload.get("job_id", ""), payload.get("platform", "")
+    return tracing.joined(payload.get("trace_id", ""), job_id=job_id, platform=platform)
 
 
 class Charge:
@@ -237,7 +251,7 @@ class Charge:
 
     async def _settle(self, payload: Mapping[str, Any]) -> None:
         try:
-            with calling(), crash.around(Act.SETTLE_CALL):
+            with calling(), crash.around(Act.SETTLE_CALL), _joined(payload):
                 await self._wallet.Settle(
                     wallet_pb2.SettleRequest(request_id=f"settle:{payload['hold_id']}", hold_id=payload["hold_id"]),
                     timeout=5,
@@ -247,7 +261,7 @@ class Charge:
 
     async def _release(self, payload: Mapping[str, Any]) -> None:
         try:
-            with calling(), crash.around(Act.RELEASE_CALL):
+            with calling(), crash.around(Act.RELEASE_CALL), _joined(payload):
                 await self._wallet.Release(
                     wallet_pb2.ReleaseRequest(
                         request_id=f"release:{payload['hold_id']}",

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from services.kit import crash
+from services.kit import crash, tracing
 from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
@@ -87,10 +87,11 @@ class JobQueue:
     ) -> Job:
         """Return a new pending job with the first event of its log, its turn fixed by its owner's level and jobs."""
         policy = self.policies[kind]
+        job_id = job_id or new_id()
         unfinished = await self.active_count(tx, user_id) if user_id else 0
         at = self.clock()
         values = {
-            "job_id": job_id or new_id(),
+            "job_id": job_id,
             "kind": kind,
             "user_id": user_id or None,
             "subject_id": subject_id or None,
@@ -106,7 +107,9 @@ class JobQueue:
             "create_time": at,
             "update_time": at,
         }
-        return await self.rows.insert(tx, values, Note("created"))
+        about = {"cadenza.job_id": job_id, "cadenza.job_kind": kind}
+        with tracing.span(f"create job {kind}", kind="producer", span_id=tracing.span_of_job(job_id), attributes=about):
+            return await self.rows.insert(tx, values, Note("created"))
 
     async def enqueue(self, tx: Tx, job_id: str, *, delay_s: float = 0.0) -> Job:
         """Return the job, now queued to start after the delay; call `push` after the commit."""

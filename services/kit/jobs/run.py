@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from enum import Enum
 from typing import Any
 
+from services.kit import tracing
 from services.kit.crash import Act, AnyAct
 from services.kit.db.outage import is_outage, through_outage
 from services.kit.ids import new_id
@@ -110,7 +111,8 @@ class JobRun:
         self._range = weight_percent
         await self._write(lambda tx: self._note(tx, 0, "started", step=name), Act.STEP_BEGIN)
         start_time = self._queue.clock()
-        result: dict[str, Any] = json.loads(json.dumps(await work(), allow_nan=False))
+        with tracing.span(f"step {name}"):
+            result: dict[str, Any] = json.loads(json.dumps(await work(), allow_nan=False))
         self._check()
 
         async def store(tx: Tx) -> None:

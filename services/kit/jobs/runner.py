@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
-from services.kit import crash
+from services.kit import crash, tracing
 from services.kit.crash import Act
 from services.kit.db.outage import through_outage
 from services.kit.errors import Unavailable
@@ -127,7 +127,7 @@ class Runner:
         self._runs[job_id] = run
         self._idle.clear()
         try:
-            await self._attempt(run)
+            await self._traced(run)
         finally:
             await asyncio.wait({telling})
             # The job may have come back and be in its next attempt here already.
@@ -189,6 +189,26 @@ class Runner:
         if job.start_time is None:
             await self.queue.on_start(tx, started)
         return started
+
+    async def _traced(self, run: JobRun) -> None:
+        """Make the attempt as a part of the trace that the job was asked for in."""
+        job = run.job
+        about: dict[str, tracing.Value | None] = {
+            "cadenza.job_id": job.job_id,
+            "cadenza.job_kind": job.kind,
+            "cadenza.job_attempt": job.attempt,
+            "langfuse.trace.name": job.kind,
+            "langfuse.session.id": job.job_id,
+        }
+        joined = tracing.joined(job.trace_id, job_id=job.job_id, platform=job.platform, user_id=job.user_id)
+        with joined, tracing.span(f"job {job.kind}", kind="consumer", attributes=about) as span:
+            await self._attempt(run)
+            outcome = "finished" if run.finished else run.stop_reason.name.lower() if run.stop_reason else "failed"
+            if not run.finished:
+                span.fail(outcome)
+            # The one line by which a request's trace id is found in the log of the process that did the work.
+            facts = {"job_id": job.job_id, "kind": job.kind, "attempt": job.attempt, "outcome": outcome}
+            _log.info("attempt", extra=facts)
 
     async def _attempt(self, run: JobRun) -> None:
         """Run the handler under a heartbeat and write the outcome."""

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Final
 
 from cadenza.options.v1 import options_pb2
-from services.kit import log
+from services.kit import log, tracing
 from services.kit.errors import DomainError, PermissionDenied, Unauthenticated
 from services.kit.rpc.call import Around, Call, Identity, call_or_none
 from services.kit.rpc.sessions import standard_verifier
@@ -38,6 +38,8 @@ class _Identified(Around):
         user = self.call.identity
         self._context = log.context(user_id=user.user_id if user else "")
         self._context.__enter__()
+        if user is not None:
+            tracing.known_user(user.user_id)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from services.kit import log, telemetry
+from services.kit import log, telemetry, tracing
 from services.kit.rpc.call import Around, Call
 from services.kit.rpc.errors import TRACE_KEY
 from services.kit.rpc.method import Method
@@ -23,12 +23,15 @@ _FAULTS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.Sta
 class Observe(Around):
     """Concern: the call is logged, counted and timed, whatever way it ends."""
 
-    __slots__ = ("_context", "_started")
+    __slots__ = ("_context", "_span", "_started")
 
     async def __aenter__(self) -> None:
         self._started = time.perf_counter()
         self._context = log.context(trace_id=self.call.trace_id, platform=self.call.platform)
         self._context.__enter__()
+        self._span = _span_of(self.call) if tracing.recording() else None
+        if self._span is not None:
+            self._span.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -41,7 +44,25 @@ class Observe(Around):
         cancelled = isinstance(error, asyncio.CancelledError)
         code = grpc.StatusCode.CANCELLED if cancelled else _code_of(call)
         _record(call, code, time.perf_counter() - self._started)
+        if self._span is not None:
+            self._span.set("rpc.grpc.status_code", code.value[0])
+            self._span.set("user.id", call.identity.user_id if call.identity else None)
+            if code is not grpc.StatusCode.OK:
+                self._span.fail(code.name)
+            self._span.__exit__(None, None, None)
         self._context.__exit__(kind, error, trace)
+
+
+def _span_of(call: Call) -> tracing.Span:
+    """Return the span of the call, behind the one that its caller names."""
+    parent = tracing.parent_span(call.metadata.get("traceparent", ""), call.trace_id)
+    method = call.method
+    return tracing.span(
+        method.path.lstrip("/"),
+        kind="server",
+        place=tracing.Place(call.trace_id, parent, call.platform),
+        attributes={"rpc.system": "grpc", "rpc.service": method.service, "rpc.method": method.name},
+    )
 
 
 def _code_of(call: Call) -> grpc.StatusCode:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from services.kit import tracing
 from services.kit.rpc.call import Call, call_or_none
 
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -19,14 +20,22 @@ _PASSED_ON: Final = ("x-platform", "accept-language", "x-device-id")
 def outgoing_metadata(given: Iterable[Any] | None) -> Metadata:
     """Return the metadata of a call to make: what was given and what the current call hands on."""
     entries: Metadata = tuple((key, value) for key, value in given or ())
-    call = call_or_none()
-    if call is None:
+    call, place = call_or_none(), tracing.here()
+    if call is None and place is None:
         return entries
     named = {key for key, _ in entries}
-    passed = [("x-trace-id", call.trace_id)]
-    passed += [(key, call.metadata[key]) for key in _PASSED_ON if key in call.metadata]
-    if call.client_ip:
-        passed.append(("x-client-ip", call.client_ip))
+    if call is not None:
+        passed = [("x-trace-id", call.trace_id)]
+        passed += [(key, call.metadata[key]) for key in _PASSED_ON if key in call.metadata]
+        if call.client_ip:
+            passed.append(("x-client-ip", call.client_ip))
+    else:
+        assert place is not None
+        passed = [("x-trace-id", place.trace_id)]
+        if place.platform:
+            passed.append(("x-platform", place.platform))
+    if place is not None and place.span_id and tracing.recording():
+        passed.append(("traceparent", tracing.traceparent(place)))
     return (*entries, *(entry for entry in passed if entry[0] not in named))
 
 

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 
-from services.kit import crash, log, telemetry
+from services.kit import crash, log, telemetry, tracing
 from services.kit.config import ProcessConfig
 from services.kit.ending import end
 from services.kit.redis import connect
@@ -138,6 +138,7 @@ async def serve(config: ProcessConfig, build: Build) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if page is not None:
             stack.callback(page.close)
+        stack.callback(tracing.start(name, config))
         peers = MtlsPeers(config, name)
         stack.push_async_callback(peers.close)
         redis = connect(config.redis_url)

@@ -6,6 +6,7 @@ from datetime import UTC
 
 from cadenza.wallet.v1 import credit_service_pb2 as pb
 from cadenza.wallet.v1 import credit_service_pb2_grpc as pb_grpc
+from services.kit import tracing
 from services.kit.rpc.call import ServicerContext
 from services.kit.rpc.identity import current_user
 from services.wallet.domain.balance import Change, Position
@@ -82,13 +83,15 @@ class CreditServicer(pb_grpc.CreditServiceServicer):
 
     async def Hold(self, request: pb.HoldRequest, context: ServicerContext) -> pb.HoldResponse:
         """Set the price of a job aside."""
-        answer = await self._credits.hold(
-            request_id=request.request_id,
-            user_id=request.user_id.lower(),
-            price_kind=request.price_kind,
-            price_version=request.price_version,
-            expire_time=request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None,
-        )
+        with _entered("hold", request.request_id) as entry:
+            answer = await self._credits.hold(
+                request_id=request.request_id,
+                user_id=request.user_id.lower(),
+                price_kind=request.price_kind,
+                price_version=request.price_version,
+                expire_time=request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None,
+            )
+            _tell_span(entry, answer)
         self._balances.changed(request.user_id.lower())
         return pb.HoldResponse(hold=hold_message(answer.hold), balance=balance_message(answer.balance))
 
@@ -99,22 +102,26 @@ class CreditServicer(pb_grpc.CreditServiceServicer):
 
     async def Settle(self, request: pb.SettleRequest, context: ServicerContext) -> pb.SettleResponse:
         """Turn a hold into revenue."""
-        answer = await self._credits.settle(
-            request_id=request.request_id,
-            hold_id=request.hold_id.lower(),
-            amount=request.amount_credits if request.HasField("amount_credits") else None,
-        )
+        with _entered("settle", request.request_id) as entry:
+            answer = await self._credits.settle(
+                request_id=request.request_id,
+                hold_id=request.hold_id.lower(),
+                amount=request.amount_credits if request.HasField("amount_credits") else None,
+            )
+            _tell_span(entry, answer)
         self._tell(answer)
         return pb.SettleResponse(hold=hold_message(answer.hold), balance=balance_message(answer.balance))
 
     async def Release(self, request: pb.ReleaseRequest, context: ServicerContext) -> pb.ReleaseResponse:
         """Give a hold back."""
-        answer = await self._credits.release(
-            request_id=request.request_id,
-            hold_id=request.hold_id.lower(),
-            description=request.description,
-            finished_steps=frozenset(request.finished_steps),
-        )
+        with _entered("release", request.request_id) as entry:
+            answer = await self._credits.release(
+                request_id=request.request_id,
+                hold_id=request.hold_id.lower(),
+                description=request.description,
+                finished_steps=frozenset(request.finished_steps),
+            )
+            _tell_span(entry, answer)
         self._tell(answer)
         return pb.ReleaseResponse(hold=hold_message(answer.hold), balance=balance_message(answer.balance))
 
@@ -128,6 +135,18 @@ class CreditServicer(pb_grpc.CreditServiceServicer):
         """Wake those who watch the balance that the hold belongs to."""
         if answer.hold is not None:
             self._balances.changed(answer.hold.user_id)
+
+
+def _entered(operation: str, request_id: str) -> tracing.Span:
+    """Return the span of an entry in the ledger, under the id that it has there too."""
+    about = {"cadenza.ledger.operation": operation, "cadenza.ledger.request_id": request_id}
+    return tracing.span(f"ledger {operation}", attributes=about)
+
+
+def _tell_span(entry: tracing.Span, answer: Answer) -> None:
+    if answer.hold is not None:
+        entry.set("cadenza.ledger.hold_id", answer.hold.hold_id)
+        entry.set("cadenza.ledger.amount_credits", answer.hold.amount)
 
 
 def _standing(position: Position) -> pb.Balance:

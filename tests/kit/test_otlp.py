@@ -1,0 +1,88 @@
+"""Spans on their way to a receiver: over a socket, in batches, and never in anybody's way."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from services.kit import tracing
+from services.kit.config import ConfigError, ProcessConfig
+from services.kit.otlp import LOST, headers_of
+from tests.fakes.otlp import Otlp
+from tests.fakes.stand_in import served
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def _config(endpoint: str, headers: str = "") -> ProcessConfig:
+    return ProcessConfig(otlp_endpoint=endpoint, otlp_headers=headers)
+
+
+async def _close(stop: Callable[[], None]) -> None:
+    await asyncio.to_thread(stop)
+
+
+async def test_spans_arrive_as_they_were_joined() -> None:
+    """Trace, parent, wanted id, kind, attributes and error arrive at Langfuse's door, packed."""
+    async with served(Otlp()) as otlp:
+        settings = otlp.settings()
+        config = _config(settings["OTEL_EXPORTER_OTLP_ENDPOINT"], settings["OTEL_EXPORTER_OTLP_HEADERS"])
+        stop = tracing.start("test", config)
+        with tracing.joined(TRACE, platform="wxmp"), tracing.span("outer", kind="server"):
+            with tracing.span("made", kind="producer", span_id=tracing.span_of_job("j")):
+                pass
+            with pytest.raises(KeyError), tracing.span("inner", kind="client", attributes={"n": 5}):
+                raise KeyError("secret words")
+        await _close(stop)
+        assert otlp.seen[0].headers["content-encoding"] == "gzip"
+        outer, made, inner = otlp.trace(TRACE)
+    assert [each.name for each in (outer, made, inner)] == ["outer", "made", "inner"]
+    assert (outer.parent_id, made.parent_id, inner.parent_id) == ("", outer.span_id, outer.span_id)
+    assert made.span_id == tracing.span_of_job("j")
+    assert (outer.kind, made.kind, inner.kind) == ("server", "producer", "client")
+    assert inner.attributes["n"] == 5
+    assert (inner.failed, inner.attributes["error.type"], outer.failed) == (True, "KeyError", False)
+    assert inner.resource["service.name"] == "cadenza-test"
+    assert not tracing.recording()
+
+
+@pytest.mark.parametrize("fault", ["down", "quota", "suspended", "slow", "cut"])
+async def test_a_receiver_that_fails_is_in_nobodys_way(fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the receiver does, the end is not held up, and the loss is counted and told once at most."""
+    async with served(Otlp()) as otlp:
+        lost = LOST._value.get()
+        otlp.fail(fault, times=100)
+        stop = tracing.start("test", _config(otlp.settings()["OTEL_EXPORTER_OTLP_ENDPOINT"]))
+        with caplog.at_level(logging.WARNING):
+            for _ in range(600):
+                with tracing.span("work"):
+                    pass
+            await _close(stop)
+        told = [each for each in caplog.records if each.name.startswith(("services.kit.otlp", "opentelemetry"))]
+        assert len(told) <= 1
+        if fault == "suspended":
+            assert LOST._value.get() >= lost + 600
+        if fault == "slow":
+            # Three batches would take two seconds each, and the end did not wait for them.
+            assert "last spans" in {each.name for each in threading.enumerate()}
+
+
+async def test_without_a_receiver_nothing_starts() -> None:
+    """With no endpoint nothing is recorded."""
+    stop = tracing.start("test", _config(""))
+    assert not tracing.recording()
+    stop()
+
+
+def test_headers_of_a_setting() -> None:
+    """Names and values are read as OpenTelemetry's specification has them; a value may hold `=` and percent codes."""
+    found = headers_of("Authorization=Basic cGs6c2s=, x-langfuse-ingestion-version=4,Other=a%20b")
+    assert found == {"authorization": "Basic cGs6c2s=", "x-langfuse-ingestion-version": "4", "other": "a b"}
+
+
+def test_an_endpoint_is_an_address() -> None:
+    """What is no http address is refused at the start."""
+    with pytest.raises(ConfigError):
+        _config("collector:4318")
