@@ -15,7 +15,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from services.kit.clock import Clock, now
-from tests.fakes.stand_in import Fault, StandIn
+from tests.fakes.stand_in import Ask, Fault, Reply, StandIn
 
 CLIENT_ID = "com.example.cadenza"
 ISSUER = "https://appleid.apple.com"
@@ -33,6 +33,7 @@ class Apple(StandIn):
     """One Apple with one program of ours."""
 
     name = "apple"
+    OPEN_TO_ALL = True
     FAULTS: ClassVar = {
         "down": Fault(status=503, body="<html>Service Unavailable</html>"),
         "no_keys": Fault(status=200, body={"keys": []}),
@@ -53,6 +54,14 @@ class Apple(StandIn):
     def routes(self) -> list[web.RouteDef]:
         """Return the one route of Apple's; `POST /_sandbox/tokens` stands for the phone."""
         return [web.get("/auth/keys", self._keys), web.post("/_sandbox/tokens", self._issue)]
+
+    async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
+        """Fetch the keys, which anybody may."""
+        return [await ask("GET", "/auth/keys")]
+
+    def refused(self, reply: Reply) -> bool:
+        """Return that it is none: there is no key to have wrong."""
+        return False
 
     def rotate(self) -> None:
         """Sign with a new key from now on; the one before stays published, older ones do not."""

@@ -119,6 +119,9 @@ class StandIn:
     FAULTS: ClassVar[Mapping[str, Fault]] = {}
     """Ways in which this vendor fails, by the words they are set with: a copy is taken for each use."""
 
+    OPEN_TO_ALL: ClassVar[bool] = False
+    """Whether this vendor asks for no key at all."""
+
     def __init__(self, *, clock: Clock = now) -> None:
         self.clock = clock
         self.seen: deque[Seen] = deque(maxlen=MOST_SEEN)
