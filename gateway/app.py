@@ -20,6 +20,7 @@ from gateway.routes import Binding, public_bindings
 from gateway.stream import EventStreams
 from gateway.transcode import Transcoder
 from gateway.uploads import Uploads
+from gateway.webhooks import add_webhooks
 from services.kit.objects.choice import local_object_store
 from services.kit.redis import connect
 from services.kit.rpc.channel import Peers
@@ -49,6 +50,7 @@ async def build(config: Config, peers: Peers) -> web.Application:
     app.on_response_prepare.append(adding_headers(config))
 
     add_bindings(app, bindings, transcoder=transcoder, streams=streams, uploads=uploads)
+    add_webhooks(app, peers)
     _get(app, "/api/v1/config/client", describing(config))
     _get(app, "/api/docs/openapi.json", _documenting(bindings, config.public_url))
     _get(app, "/health", health.whole)

@@ -18,6 +18,19 @@ async def read_json_body(request: web.Request, *, limit: int, deadline_s: float)
     Raises BODY_TOO_LARGE before more than `limit` bytes are held, MEDIA_TYPE_UNSUPPORTED for
     anything but JSON in UTF-8 without compression, and TIMEOUT for a client that dawdles.
     """
+    raw = await read_body(request, limit=limit, deadline_s=deadline_s)
+    if raw:
+        # Only now: a chunked body of no bytes needs no type.
+        _check_type(request)
+    return raw
+
+
+async def read_body(request: web.Request, *, limit: int, deadline_s: float) -> bytes:
+    """Return the bytes of a body, nothing when there is none.
+
+    Raises BODY_TOO_LARGE before more than `limit` bytes are held, MEDIA_TYPE_UNSUPPORTED for a compressed one, and
+    TIMEOUT for a client that dawdles.
+    """
     if not request.body_exists or request.content_length == 0:
         return b""
     check_size(request, limit)
@@ -31,9 +44,6 @@ async def read_json_body(request: web.Request, *, limit: int, deadline_s: float)
                     raise _too_large(limit)
     except TimeoutError as error:
         raise Expired(f"the body did not arrive within {deadline_s:g} seconds") from error
-    if raw:
-        # Only now: a chunked body of no bytes needs no type.
-        _check_type(request)
     return bytes(raw)
 
 

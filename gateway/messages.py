@@ -178,10 +178,6 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
         "今日次数已用完[：上限 {limit}，已用 {used}][，{resets_at} 恢复]。",
         "Today's runs are used up[: {used} of {limit}][; they begin anew at {resets_at}].",
     ),
-    "CONTENT_REJECTED": Sentence(
-        "内容未通过审核，积分已退回，请修改文字后再试。",
-        "The content was not accepted; your credits are back. Change the words and try again.",
-    ),
     "JOB_NOT_CANCELLABLE": Sentence(
         "任务已经结束，不能取消，请刷新查看结果。",
         "The job has ended and cannot be cancelled. Reload to see its result.",
@@ -211,6 +207,14 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
     "LYRICS_UNAVAILABLE": Sentence(
         "暂时写不出歌词，积分已退回，请稍后重试。",
         "The words could not be written just now; your credits are back. Try again later.",
+    ),
+    "CONTENT_REJECTED": Sentence(
+        "内容不符合规范，没有扣除积分。请修改后再试；如有异议，可以申诉。",
+        "The rules for content do not allow this, and it has cost nothing. Change it and try again, or appeal.",
+    ),
+    "CONTENT_IN_REVIEW": Sentence(
+        "内容需要人工复核，通过后才能展示给他人；你自己仍可查看。",
+        "A person has to look at this before others may see it; you can see it meanwhile.",
     ),
     "LYRICS_REFUSED": Sentence(
         "这个主题不能写成歌词，积分已退回，请换一个主题。",

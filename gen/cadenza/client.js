@@ -60,6 +60,11 @@ export const getLyrics = call("GET", "/api/v1/lyrics/{lyrics_id}");
 export const watchLyrics = call("GET", "/api/v1/lyrics/{lyrics_id}/events");
 export const listLyrics = call("GET", "/api/v1/lyrics");
 export const deleteLyrics = call("DELETE", "/api/v1/lyrics/{lyrics_id}");
+// cadenza.composer.v1.ModerationService
+export const appealTrack = call("POST", "/api/v1/tracks/{track_id}/appeal", true);
+export const getModeration = call("GET", "/api/v1/tracks/{track_id}/moderation");
+export const listModerations = call("GET", "/api/v1/admin/moderation");
+export const decideModeration = call("POST", "/api/v1/admin/moderation/{track_id}", true);
 // cadenza.composer.v1.TrackService
 export const createTrack = call("POST", "/api/v1/tracks", true);
 export const getTrack = call("GET", "/api/v1/tracks/{track_id}");

@@ -11,6 +11,9 @@ _WRITERS = ("gemini", "openai", "offline")
 _MAKERS = ("offline", "ace_step", "minimax", "suno")
 _SUNO_DIALECTS = ("sunoapi", "kie")
 
+_CHECKS = ("wechat", "model")
+_AES_KEY_CHARACTERS = 43
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ProcessConfig):
@@ -104,6 +107,39 @@ class Config(ProcessConfig):
     variant_processes: int = setting(
         "VARIANT_PROCESSES", 2, doc="1 renders the variants of a song one after the other, 2 both at once"
     )
+    word_list_file: Path | None = setting(
+        "WORD_LIST_FILE",
+        None,
+        doc="more words that no song may hold, one a line; review behind a tab asks a person to look first",
+    )
+    moderation_checks: tuple[str, ...] = setting(
+        "MODERATION_CHECKS",
+        (),
+        doc="who judges words besides the list of words: wechat, model (the first one that writes lyrics)",
+    )
+    moderation_sound: bool = setting(
+        "MODERATION_SOUND",
+        default=False,
+        doc="let WeChat judge sounds too; PUBLIC_URL must be open to it, the verdict is pushed to /api/v1/wechat/push",
+    )
+    wechat_app_id: str = setting("WECHAT_APP_ID", "", doc="mini-program id; empty switches WeChat login off")
+    wechat_app_secret: str = setting("WECHAT_APP_SECRET", "", doc="secret of the mini-program", secret=True)
+    wechat_base_url: str = setting(
+        "WECHAT_BASE_URL", "https://api.weixin.qq.com", doc="where WeChat is; the sandbox has its own"
+    )
+    wechat_timeout_s: float = setting("WECHAT_TIMEOUT_S", 5.0, doc="seconds WeChat has to answer")
+    wechat_push_token: str = setting(
+        "WECHAT_PUSH_TOKEN",
+        "",
+        doc="token of the mini-program's message push; without it nothing is accepted",
+        secret=True,
+    )
+    wechat_push_aes_key: str = setting(
+        "WECHAT_PUSH_AES_KEY",
+        "",
+        doc="EncodingAESKey of the message push, 43 characters; unset reads plain ones",
+        secret=True,
+    )
     encryption_key: str = setting(
         "ENCRYPTION_KEY",
         "",
@@ -133,6 +169,15 @@ class Config(ProcessConfig):
             for name in self.lyrics_providers
             if name not in self._ready_writers()
         ]
+        problems += [
+            f"MODERATION_CHECKS names {name!r}: it must be {' or '.join(_CHECKS)}, and needs its settings"
+            for name in self.moderation_checks
+            if not self._can_check(name)
+        ]
+        if self.moderation_sound and not (self.wechat_app_id and self.wechat_push_token):
+            problems.append("MODERATION_SOUND needs WECHAT_APP_ID and WECHAT_PUSH_TOKEN")
+        if self.wechat_push_aes_key and len(self.wechat_push_aes_key) != _AES_KEY_CHARACTERS:
+            problems.append(f"WECHAT_PUSH_AES_KEY must have {_AES_KEY_CHARACTERS} characters")
         if self.openai_dialect not in DIALECTS:
             problems.append(f"OPENAI_DIALECT must be one of {', '.join(DIALECTS)}")
         problems += self._wrong_makers()
@@ -143,6 +188,13 @@ class Config(ProcessConfig):
     def writers(self) -> tuple[str, ...]:
         """Return who writes words, in order."""
         return self.lyrics_providers or self._ready_writers()
+
+    def _can_check(self, name: str) -> bool:
+        ready = {
+            "wechat": self.wechat_app_id,
+            "model": self.gemini_api_key or self.openai_api_key or self.openai_base_url,
+        }
+        return bool(ready.get(name))
 
     def _ready_writers(self) -> tuple[str, ...]:
         """Return who could write words: the offline writer always, a model when there is what it takes to reach it."""

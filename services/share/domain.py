@@ -50,6 +50,18 @@ class ShareNotAllowed(BusinessRule):
     reason = "SHARE_NOT_ALLOWED"
 
 
+class ContentRejected(BusinessRule):
+    """The rules for content do not allow the song to be shown."""
+
+    reason = "CONTENT_REJECTED"
+
+
+class ContentInReview(BusinessRule):
+    """A person has to look at the song before it is shown."""
+
+    reason = "CONTENT_IN_REVIEW"
+
+
 class ShareExpired(BusinessRule):
     """The time of the share is over."""
 

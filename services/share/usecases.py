@@ -3,6 +3,12 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from cadenza.composer.v1.standing_pb2 import (
+    STANDING_PASS,
+    STANDING_PENDING,
+    STANDING_RISKY,
+    STANDING_UNSPECIFIED,
+)
 from cadenza.composer.v1.sung_line_pb2 import SungLine
 from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, ResolveTracksRequest, Track
 from services.kit.clock import Clock
@@ -16,6 +22,8 @@ from services.kit.rpc.errors import calling
 from services.share import domain, storage
 from services.share.domain import (
     GUESS_WINDOW,
+    ContentInReview,
+    ContentRejected,
     Line,
     Share,
     ShareNotAllowed,
@@ -34,6 +42,9 @@ if TYPE_CHECKING:
 
 _COMPOSER_S = 5.0
 _DRAWS = 3
+# A Composer that knows nothing of standings says nothing.
+_LISTABLE = frozenset({STANDING_UNSPECIFIED, STANDING_PASS})
+_SHAREABLE = _LISTABLE | {STANDING_PENDING}
 
 
 class Shares:
@@ -49,9 +60,11 @@ class Shares:
     async def create(self, user_id: str, track_id: str, terms: Terms) -> Share:
         """Return the person's valid share of their track under these terms; the same track keeps its code.
 
-        Raises NotFound for a track that is not theirs and ShareNotAllowed for one that cannot be heard yet.
+        Raises NotFound for a track that is not theirs, ShareNotAllowed for one that cannot be heard yet, and
+        ContentRejected or ContentInReview for one that the rules for content keep from others.
         """
         track = await self._track(track_id, user_id)
+        _require_standing(track, _SHAREABLE)
         if _variant(track) is None:
             message = "only a track that can be heard can be shared"
             raise ShareNotAllowed(message, track_id=track_id, state=Track.State.Name(track.state))
@@ -82,9 +95,17 @@ class Shares:
         share, now = await self._by_code(share_code), self._clock()
         share.require_open(now)
         share.require_ticket(ticket, now)
-        return await self._described(share, counted=counted)
+        track, variant = await self._heard(share)
+        # A verdict may have come after the song was shared.
+        if track.standing not in _SHAREABLE:
+            raise domain.revoked(share_code)
+        if counted:
+            async with self._db.transaction() as tx:
+                await storage.count_view(tx, share.share_id)
+        return _shown(share, track, variant)
 
-    async def _described(self, share: Share, *, counted: bool) -> Shown:
+    async def _heard(self, share: Share) -> tuple[Track, Variant]:
+        """Return the track as it is now and what of it is heard; raises ShareRevoked when nothing is."""
         try:
             track = await self._track(share.track_id, share.user_id)
         except RemoteError as error:
@@ -94,10 +115,7 @@ class Shares:
         variant = _variant(track)
         if variant is None:
             raise domain.revoked(share.share_code)
-        if counted:
-            async with self._db.transaction() as tx:
-                await storage.count_view(tx, share.share_id)
-        return _shown(share, track, variant)
+        return track, variant
 
     def is_over(self, share: Share) -> bool:
         """Return whether the time of the share is over now."""
@@ -130,7 +148,8 @@ class Shares:
         """Return the person's share under these terms; a password takes it off the public list.
 
         Raises ShareNotFound, also for somebody else's, ShareRevoked for one that was called back or whose track is
-        gone, and ParamInvalid when a share with a password is to be listed.
+        gone, ParamInvalid when a share with a password is to be listed, and ContentRejected or ContentInReview when the
+        rules for content keep the song from the list.
         """
         share = await self._by_code(share_code)
         if share.user_id != user_id:
@@ -141,7 +160,9 @@ class Shares:
         if terms.listed:
             if values.get("password_hash", share.password_hash):
                 raise ParamInvalid.of("listed", "must be false for a share with a password")
-            values["category"] = (await self._described(share, counted=False)).variant.style
+            track, variant = await self._heard(share)
+            _require_standing(track, _LISTABLE)
+            values["category"] = variant.style
         if not values:
             return share
         async with self._db.transaction() as tx:
@@ -166,7 +187,7 @@ class Shares:
     async def public(self, category: str, *, page_size: int, page_token: str) -> tuple[list[Shown], str]:
         """Return a page of the public list, newest first, and the token of the next page or ''.
 
-        Songs that cannot be heard any more are left out.
+        Songs that cannot be heard any more, or may not be, are left out.
         """
         before, size = _last_id(page_token), clamp_page_size(page_size)
         async with self._db.transaction() as tx:
@@ -184,7 +205,7 @@ class Shares:
         for share in shares:
             track = tracks.get((share.track_id, share.user_id))
             variant = track and _variant(track)
-            if track and variant:
+            if track and variant and track.standing in _LISTABLE:
                 shown.append(_shown(share, track, variant))
         return shown, more
 
@@ -221,6 +242,15 @@ class Shares:
         with calling():
             answer = await self._tracks.ResolveTrack(request, timeout=_COMPOSER_S)
         return answer.track
+
+
+def _require_standing(track: Track, allowed: frozenset[int]) -> None:
+    """Raise ContentRejected or ContentInReview unless the track stands so."""
+    if track.standing in allowed:
+        return
+    if track.standing == STANDING_RISKY:
+        raise ContentRejected("the rules for content do not allow this song to be shown", track_id=track.track_id)
+    raise ContentInReview("somebody has to look at this song before it is shown", track_id=track.track_id)
 
 
 def _shown(share: Share, track: Track, variant: Variant) -> Shown:

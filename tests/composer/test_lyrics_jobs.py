@@ -8,10 +8,13 @@ import pytest
 
 from services.composer.domain.errors import LyricsUnavailable, ProviderFailed
 from services.composer.domain.lyrics import LYRICS, Lyrics, LyricsState, LyricsWishes
+from services.composer.domain.moderation import ContentRejected
+from services.composer.domain.word_list import WordList
 from services.composer.jobs.lyrics import WRITTEN, LyricsJob
 from services.composer.providers import LyricsOrder, Stopped, WrittenLyrics
 from services.composer.providers.offline_writer import OfflineWriter
 from services.composer.usecases.lyrics import LyricsSheet, Songwriter
+from services.composer.usecases.moderation import Moderation
 from services.composer.usecases.track import Caller, Limits
 from services.kit.clock import now
 from services.kit.errors import Unavailable
@@ -78,6 +81,7 @@ class Desk:
             limits=limits or Limits(per_user=3, in_all=100),
             clock=now,
             start=runner.run,
+            moderation=Moderation(db=self.studio.db, clock=now, words=WordList.parsed([])),
         )
 
     async def create(self, key: IdempotencyKey | None = None, *, within_s: float = 30.0) -> tuple[Lyrics, Job]:
@@ -251,9 +255,7 @@ async def test_put_away_while_being_written(studio: Studio, desk: Desk, pen: Pen
 async def test_an_objection_comes_before_everything(studio: Studio, desk: Desk, pen: Pen) -> None:
     """Wishes that somebody objects to are refused before there is a row, a price or a word."""
 
-    async def object_to(_caller: Caller, wishes: LyricsWishes) -> None:
-        raise Unavailable("not this", theme_chars=len(wishes.theme))
-
+    words = WordList.parsed([WISHES.theme])
     strict = Songwriter(
         db=studio.db,
         queue=studio.queue,
@@ -261,9 +263,9 @@ async def test_an_objection_comes_before_everything(studio: Studio, desk: Desk, 
         limits=Limits(per_user=3, in_all=100),
         clock=now,
         start=desk.runner.run,
-        object_to=object_to,
+        moderation=Moderation(db=studio.db, clock=now, words=words),
     )
-    with pytest.raises(Unavailable, match="not this"):
+    with pytest.raises(ContentRejected, match="these words"):
         await strict.create(Caller(studio.user_id), WISHES, KEY, within_s=1.0)
     assert pen.asked == 0
     assert (await strict.page(studio.user_id, page_size=5, page_token=""))[0] == []

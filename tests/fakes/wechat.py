@@ -120,8 +120,13 @@ class Wechat(StandIn):
         self._sessions: dict[str, str] = {}
 
     def settings(self) -> dict[str, str]:
-        """Return what switches WeChat on."""
-        return {"WECHAT_BASE_URL": self.url, "WECHAT_APP_ID": self.app_id, "WECHAT_APP_SECRET": self.app_secret}
+        """Return what switches WeChat on: its logins, and its checks of words."""
+        return {
+            "WECHAT_BASE_URL": self.url,
+            "WECHAT_APP_ID": self.app_id,
+            "WECHAT_APP_SECRET": self.app_secret,
+            "MODERATION_CHECKS": "wechat",
+        }
 
     def routes(self) -> list[web.RouteDef]:
         """Return the server's routes; those under `/_sandbox/` stand for phones and for the console."""
@@ -152,6 +157,10 @@ class Wechat(StandIn):
         code = "0" + secrets.token_urlsafe(24)[:31]
         self._codes[code] = _Code(open_id, union_id, self._at(), phone)
         return code
+
+    def see(self, open_id: str) -> None:
+        """Let this account have used the mini-program just now."""
+        self._active[open_id] = self._at()
 
     def exchanges(self, code: str) -> int:
         """Return how often we were asked whose this code is."""
@@ -245,7 +254,7 @@ class Wechat(StandIn):
         code.used = True
         session_key = base64.b64encode(secrets.token_bytes(16)).decode()
         self.session_keys.append(session_key)
-        self._active[code.open_id] = self._at()
+        self.see(code.open_id)
         self._sessions[code.open_id] = session_key
         union = {"unionid": code.union_id} if code.union_id else {}
         return web.json_response({"openid": code.open_id, "session_key": session_key, **union})

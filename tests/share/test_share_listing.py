@@ -6,6 +6,7 @@ import grpc
 import pytest
 from sqlalchemy import delete
 
+from cadenza.composer.v1 import standing_pb2
 from cadenza.composer.v1 import track_service_pb2 as composer
 from cadenza.share.v1 import share_service_pb2 as pb
 from services.kit.db.engine import Database
@@ -108,3 +109,34 @@ async def test_the_list_is_paged_by_cursor(sharing: Sharing) -> None:
 
     assert seen == made[::-1]
     assert (await _refusal(_public(sharing, page_token="nonsense!"))).metadata["field"] == "page_token"
+
+
+@pytest.mark.parametrize(
+    ("standing", "shared", "listed"),
+    [
+        (standing_pb2.STANDING_UNSPECIFIED, "", ""),
+        (standing_pb2.STANDING_PASS, "", ""),
+        (standing_pb2.STANDING_PENDING, "", "CONTENT_IN_REVIEW"),
+        (standing_pb2.STANDING_REVIEW, "CONTENT_IN_REVIEW", "CONTENT_IN_REVIEW"),
+        (standing_pb2.STANDING_RISKY, "CONTENT_REJECTED", "CONTENT_REJECTED"),
+    ],
+)
+async def test_only_what_passes_is_shown(sharing: Sharing, standing: Any, shared: str, listed: str) -> None:
+    """A song is shared while its sound waits and listed once it passes; a later verdict closes both."""
+    track = sharing.add_track()
+    code = await _share(sharing, track)
+    assert (await _list(sharing, code)).listed
+    track.standing = standing
+    assert (await _codes(sharing) == [code]) is not bool(listed)
+    again = sharing.stub().CreateShare(pb.CreateShareRequest(track_id=track.track_id), metadata=sharing.metadata())
+    opened = sharing.stub().ResolveShare(pb.ResolveShareRequest(share_code=code))
+    if shared:
+        assert (await _refusal(again)).reason == shared
+        assert (await _refusal(opened)).reason == "SHARE_REVOKED"
+    else:
+        assert (await again).share_code == code
+        assert (await opened).shared_track.title
+    if listed:
+        assert (await _refusal(_list(sharing, code))).reason == listed
+    else:
+        assert (await _list(sharing, code)).listed

@@ -17,10 +17,12 @@ from unittest.mock import patch
 from sqlalchemy.exc import IntegrityError
 
 from cadenza.media.v1 import asset_service_pb2 as media_pb2
+from services.composer.domain.word_list import WordList
 from services.composer.storage import subject as subject_module
 from services.composer.usecases import track as track_module
 from services.composer.usecases.charge import Charge, settlement
 from services.composer.usecases.job import Jobs
+from services.composer.usecases.moderation import Moderation
 from services.composer.usecases.track import MUSIC, Caller, Limits, Tracks, policies
 from services.kit import ids
 from services.kit.clock import Clock
@@ -231,7 +233,9 @@ class World:
         db: Any = self.database
         media: Any = Stub(self.network, MEDIA)
         limits = Limits(per_user=3, in_all=6)
-        tracks = Tracks(db=db, queue=queue, charge=charge, media=media, limits=limits, clock=clock)
+        # Without words and checkers: what it decides is no part of what is simulated.
+        free = Moderation(db=db, clock=clock, words=WordList.parsed([]))
+        tracks = Tracks(db=db, queue=queue, charge=charge, media=media, limits=limits, clock=clock, moderation=free)
         jobs = Jobs(db=db, queue=queue, charge=charge)
         handlers: dict[str, Handler] = {
             "create": lambda asked: tracks.create(Caller(asked[0]), asked[1], asked[2]),

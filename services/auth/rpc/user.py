@@ -46,3 +46,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
                 has_password=user.has_password,
             )
         )
+
+    async def FindOpenId(self, request: pb.FindOpenIdRequest, context: ServicerContext) -> pb.FindOpenIdResponse:
+        """Return under which id WeChat knows a user."""
+        return pb.FindOpenIdResponse(open_id=await self._users.open_id(request.user_id.lower()))

@@ -115,6 +115,14 @@ async def lock(tx: AsyncConnection, user_id: str) -> User | None:
     return await _one(tx, users.c.user_id == user_id)
 
 
+async def sealed_accounts(tx: AsyncConnection, user_id: str, provider: Provider) -> list[tuple[bytes, str]]:
+    """Return hash and sealed account of a user's identities with a provider, the newest first."""
+    statement = select(identities.c.provider_id_hash, identities.c.sealed_account)
+    statement = statement.where(identities.c.user_id == user_id, identities.c.provider == provider.value)
+    rows = await tx.execute(statement.order_by(identities.c.identity_id.desc()))
+    return [(bytes(row.provider_id_hash), row.sealed_account) for row in rows]
+
+
 async def list_identities(tx: AsyncConnection, user_id: str) -> list[tuple[Identity, str]]:
     """Return the ways a user can log in, the oldest first, each with what of it is sealed."""
     statement = select(identities).where(identities.c.user_id == user_id).order_by(identities.c.identity_id)

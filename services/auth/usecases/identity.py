@@ -42,6 +42,13 @@ class Identities:
         except CannotOpen:
             return None
 
+    def open_id_in(self, digest: bytes, sealed: str) -> str:
+        """Return the open id of an identity with WeChat; empty for what cannot be opened."""
+        try:
+            return str(json.loads(self._sealer.open(sealed, f"auth.identities:{digest.hex()}"))["open_id"])
+        except (CannotOpen, ValueError, KeyError):
+            return ""
+
     def labelled(self, identity: Identity, sealed: str) -> Identity:
         """Return an identity with what its owner knows it by."""
         target = self.target_of(identity, sealed)

@@ -1,6 +1,6 @@
 """Users as they see themselves."""
 
-from services.auth.domain.user import Identity, User
+from services.auth.domain.user import Identity, Provider, User
 from services.auth.storage import user as storage
 from services.auth.usecases.identity import Identities
 from services.kit.db.engine import Database
@@ -23,3 +23,9 @@ class Users:
                 raise NotFound("there is no such user")
             ways = await storage.list_identities(tx, user_id)
         return user, [self._identities.labelled(identity, sealed) for identity, sealed in ways]
+
+    async def open_id(self, user_id: str) -> str:
+        """Return the id under which WeChat knows a user; empty for one who never came from there."""
+        async with self._db.transaction() as tx:
+            found = await storage.sealed_accounts(tx, user_id, Provider.WECHAT)
+        return next((known for digest, sealed in found if (known := self._identities.open_id_in(digest, sealed))), "")

@@ -67,12 +67,6 @@ class VendorFailed(ProviderFailed):
         self.usage = usage or ModelUsage()
 
 
-class ContentRejected(DomainError):
-    """The words or the wish are such that nobody makes a song of them; other words may do."""
-
-    reason = "CONTENT_REJECTED"
-
-
 class LyricsNotFound(NotFound):
     """No living lyrics of this user have the id."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.composer.domain.errors import TrackNotReady, VariantNotFound
+from services.composer.domain.moderation import Standing
 from services.composer.domain.tune import TuneChange
 from services.kit.errors import ParamInvalid
 from services.kit.jobs.states import State
@@ -102,6 +103,8 @@ class Track:
     create_time: datetime
     update_time: datetime
     variants: tuple[Variant, ...] = ()
+    # Where it stands with the rules for content.
+    standing: Standing = Standing.UNCHECKED
 
     def variant(self, variant_id: str) -> Variant:
         """Return the variant of this id; raises TrackNotReady before there are any, VariantNotFound otherwise."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from services.composer.domain import moderation
 from services.composer.domain.errors import ProviderFailed
 from services.composer.domain.usage import ModelUsage
 from services.composer.domain.vendor import Capability, Remedy
@@ -335,4 +336,43 @@ class Receivers(Protocol):
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """Return how it went; an address that may not be called is an outcome too."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a checker found: how grave, and what, in its own word."""
+
+    standing: moderation.Standing
+    label: str = ""
+
+
+class WordCheck(Protocol):
+    """Judges words by the rules for content."""
+
+    name: str
+
+    async def judge(self, user_id: str, title: str, text: str) -> Judgement | None:
+        """Return what was found, None for somebody whose words it cannot judge; raises Unavailable."""
+        ...
+
+
+class SoundCheck(Protocol):
+    """Judges sounds by the rules for content; the verdict comes later."""
+
+    name: str
+
+    async def ask(self, user_id: str, url: str) -> str | None:
+        """Return what the verdict will be known by, None for somebody whose sounds it cannot judge.
+
+        The address has to be open to the checker. Raises Unavailable.
+        """
+        ...
+
+
+class VerdictPush(Protocol):
+    """Reads what a checker of sounds pushes."""
+
+    def read(self, query: Mapping[str, str], body: bytes) -> tuple[str, moderation.SoundVerdict | None]:
+        """Return what the checker wants to hear, and the verdict or None; raises PermissionDenied for a stranger's."""
         ...

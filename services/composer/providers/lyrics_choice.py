@@ -13,8 +13,11 @@ from services.composer.providers.openai_chat import OpenAiModel
 OPENAI_URL = "https://api.openai.com/v1"
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from services.composer.config import Config
     from services.composer.providers import LyricsProvider
+    from services.composer.providers.model import TextModel
 
 
 def lyrics_writers(config: Config) -> tuple[list[LyricsProvider], LyricsProvider | None]:
@@ -25,6 +28,13 @@ def lyrics_writers(config: Config) -> tuple[list[LyricsProvider], LyricsProvider
             return models, OfflineWriter()
         models.append(ModelWriter(_gemini(config) if name == GeminiModel.name else _openai(config)))
     return models, None
+
+
+def text_models(config: Config) -> Iterator[TextModel]:
+    """Yield the models that there are keys for, in the order they write words."""
+    for name in config.writers:
+        if name != OfflineWriter.name:
+            yield _gemini(config) if name == GeminiModel.name else _openai(config)
 
 
 def _gemini(config: Config) -> GeminiModel:

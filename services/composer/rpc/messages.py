@@ -6,11 +6,13 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cadenza.composer.v1 import standing_pb2
 from cadenza.composer.v1 import sung_line_pb2 as sung_pb
 from cadenza.composer.v1 import take_service_pb2 as take_pb
 from cadenza.composer.v1 import track_service_pb2 as pb
 from cadenza.error.v1.reason_pb2 import Reason
 from cadenza.job.v1 import job_pb2
+from services.composer.domain.moderation import Standing
 from services.composer.domain.take import CURVE_STEP_MS, Hearing, curve_cents
 from services.composer.domain.track import Recipe, Track, Variant
 from services.composer.usecases.address import Address
@@ -144,6 +146,11 @@ def hearing_message(hearing: Hearing) -> take_pb.HearTakeResponse:
     )
 
 
+def standing_message(standing: Standing) -> standing_pb2.Standing.ValueType:
+    """Return the standing in the words of the contract."""
+    return standing_pb2.Standing.Value(f"STANDING_{standing.value.upper()}")
+
+
 def track_message(track: Track, addresses: Mapping[str, Address], *, whole: bool = True) -> pb.Track:
     """Return the track as its owner sees it; without *whole* its words, analysis and chord sheets are left out."""
     return pb.Track(
@@ -165,4 +172,5 @@ def track_message(track: Track, addresses: Mapping[str, Address], *, whole: bool
         cost_credits=track.cost_credits,
         duration_s=track.duration_s,
         seed=track.seed,
+        standing=standing_message(track.standing),
     )

@@ -100,7 +100,7 @@ class TrackRpc(TrackServiceServicer):
 
     async def ResolveTrack(self, request: pb.ResolveTrackRequest, context: Any) -> pb.ResolveTrackResponse:
         """Describe a track to another service."""
-        track = await self._tracks.get(request.user_id, request.track_id)
+        track = await self._tracks.shown(request.user_id, request.track_id)
         return pb.ResolveTrackResponse(track=await self._message(track), user_id=track.user_id)
 
     async def ResolveTracks(self, request: pb.ResolveTracksRequest, context: Any) -> pb.ResolveTracksResponse:

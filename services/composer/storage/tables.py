@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.composer.domain.export import ExportState
 from services.composer.domain.lyrics import LyricsState
+from services.composer.domain.moderation import Part, Standing
 from services.composer.domain.track import LONGEST_DURATION_S, SHORTEST_DURATION_S, TrackState
 from services.composer.domain.vendor import TaskState
 from services.composer.domain.webhook import DeliveryState, PauseReason
@@ -28,6 +29,8 @@ metadata = schema_metadata("composer")
 jobs = job_tables(metadata)
 
 _STATES = ", ".join(f"'{state.value}'" for state in TrackState)
+_STANDINGS = ", ".join(f"'{standing.value}'" for standing in Standing)
+_PARTS = ", ".join(f"'{part.value}'" for part in Part)
 _DELIVERY_STATES = ", ".join(f"'{state.value}'" for state in DeliveryState)
 _PAUSE_REASONS = ", ".join(f"'{reason.value}'" for reason in PauseReason)
 
@@ -54,9 +57,12 @@ tracks = Table(
     Column("request_id", Text, nullable=False, server_default=text("''")),
     Column("request_hash", Text, nullable=False, server_default=text("''")),
     Column("platform", Text, nullable=False, server_default=text("''")),
+    Column("standing", Text, nullable=False, server_default=text("'unchecked'")),
     *created_columns(),
     time_column("delete_time", nullable=True),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
+    CheckConstraint(f"standing IN ({_STANDINGS})", name="standing"),
+    Index("ix_tracks_review", "track_id", postgresql_where=text("standing = 'review' AND delete_time IS NULL")),
     CheckConstraint(f"duration_s BETWEEN {SHORTEST_DURATION_S} AND {LONGEST_DURATION_S}", name="duration"),
     CheckConstraint("char_length(title) BETWEEN 1 AND 128", name="title"),
     CheckConstraint("char_length(lyrics) <= 10000", name="lyrics"),
@@ -96,6 +102,35 @@ variants = Table(
     Index("ix_variants_midi_asset_id", "midi_asset_id", postgresql_where=text("midi_asset_id IS NOT NULL")),
     UniqueConstraint("track_id", "label"),
     CheckConstraint("label IN ('A', 'B')", name="label"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    id_column("track_id", ForeignKey("composer.tracks.track_id", ondelete="CASCADE"), primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("standing", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("label", Text, nullable=False, server_default=text("''")),
+    Column("digest", Text, nullable=False, server_default=text("''")),
+    Column("reference", Text, nullable=False, server_default=text("''")),
+    time_column("update_time"),
+    CheckConstraint(f"part IN ({_PARTS})", name="part"),
+    CheckConstraint(f"standing IN ({_STANDINGS})", name="standing"),
+    Index("ix_findings_reference", "reference", postgresql_where=text("reference <> ''")),
+)
+
+appeals = Table(
+    "appeals",
+    metadata,
+    id_column("track_id", ForeignKey("composer.tracks.track_id", ondelete="CASCADE"), primary_key=True),
+    id_column("user_id", nullable=False),
+    Column("message", Text, nullable=False),
+    time_column("create_time"),
+    Column("decision", Text),
+    time_column("decide_time", nullable=True),
+    CheckConstraint("(decision IS NULL) = (decide_time IS NULL)", name="decision"),
+    Index("ix_appeals_open", "track_id", postgresql_where=text("decision IS NULL")),
 )
 
 recipes = Table(

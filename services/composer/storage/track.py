@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.composer.domain.moderation import Standing
 from services.composer.domain.track import Recipe, Track, TrackState, Variant
 from services.composer.storage.tables import exports, recipes, tracks, variants
 
@@ -20,6 +21,7 @@ _OPTIONAL_IDS = ("asset_id", "chosen_variant_id", "cover_asset_id")
 def _track(row: Mapping[Any, Any]) -> Track:
     values = {name: row[name] for name in _TRACK_FIELDS}
     values["state"] = TrackState(values["state"])
+    values["standing"] = Standing(values["standing"])
     for name in _OPTIONAL_IDS:
         values[name] = values[name] or ""
     return Track(**values)
@@ -43,7 +45,7 @@ async def lock_everybody(tx: AsyncConnection) -> None:
 async def add(tx: AsyncConnection, track: Track) -> None:
     """Write a new track without variants."""
     values = {name: getattr(track, name) for name in _TRACK_FIELDS}
-    values["state"] = track.state.value
+    values |= {"state": track.state.value, "standing": track.standing.value}
     for name in _OPTIONAL_IDS:
         values[name] = values[name] or None
     await tx.execute(insert(tracks).values(**values))

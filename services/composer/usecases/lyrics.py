@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.composer.usecases.charge import Charge
+    from services.composer.usecases.moderation import Moderation
     from services.composer.usecases.track import Caller, Limits
     from services.kit.clock import Clock
     from services.kit.db.engine import Database
@@ -54,16 +55,15 @@ class Songwriter:
         limits: Limits,
         clock: Clock,
         start: Callable[[str], Awaitable[None]],
-        object_to: Callable[[Caller, LyricsWishes], Awaitable[None]] | None = None,
+        moderation: Moderation,
     ) -> None:
-        """Keep the collaborators; `object_to` looks at wishes and raises what it has against them."""
+        self._moderation = moderation
         self._db = db
         self._queue = queue
         self._charge = charge
         self._limits = limits
         self._clock = clock
         self._start = start
-        self._object_to = object_to
         self._running: set[asyncio.Task[None]] = set()
 
     async def create(
@@ -72,12 +72,18 @@ class Songwriter:
         """Return the lyrics and their job, written or, when the seconds are over, as they stand.
 
         The same key with the same wishes returns what it made before; with others it raises IdempotencyKeyReused.
-        Whatever is refused (an objection, GenerateBusy, insufficient credits) leaves nothing behind. Raises
+        Whatever is refused (ContentRejected, GenerateBusy, insufficient credits) leaves nothing behind. Raises
         LyricsUnavailable or LyricsRefused when the job has failed; its credits go back.
         """
         # The one place where wishes are looked at: before a row, a price or a model. No transaction is open here.
-        if self._object_to is not None:
-            await self._object_to(caller, wishes)
+        await self._moderation.admit(
+            caller.user_id,
+            theme=wishes.theme,
+            title=wishes.title,
+            style=wishes.style,
+            mood=wishes.mood,
+            keywords="\n".join(wishes.keywords),
+        )
         made, job, new = await self._write(caller, wishes, key)
         if new:
             # What they are to be about is for nobody but their owner.

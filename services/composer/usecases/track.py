@@ -20,7 +20,7 @@ from services.composer.storage import track as storage
 from services.composer.usecases.recording import check_recording
 from services.kit.crash import Act
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import IdempotencyKeyReused, ParamInvalid
+from services.kit.errors import IdempotencyKeyReused, ParamInvalid, Unavailable
 from services.kit.ids import is_id, new_id
 from services.kit.jobs.errors import JobNotCancellable, JobNotFound
 from services.kit.jobs.policy import Policy
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceAsyncStub
     from services.composer.usecases.charge import Charge
+    from services.composer.usecases.moderation import Moderation
     from services.kit.clock import Clock
     from services.kit.db.engine import Database
     from services.kit.jobs.job import Job
@@ -83,11 +84,13 @@ class Tracks:
         media: AssetServiceAsyncStub,
         limits: Limits,
         clock: Clock,
+        moderation: Moderation,
     ) -> None:
         self._db = db
         self._queue = queue
         self._charge = charge
         self._media = media
+        self._moderation = moderation
         self._limits = limits
         self._clock = clock
 
@@ -95,8 +98,8 @@ class Tracks:
         """Return the new track and its queued job, its price held.
 
         The same key with the same wishes returns what it made before; with others it raises IdempotencyKeyReused.
-        Whatever is refused (AssetNotReady, TrackNotFound, SourceNotUsable, LyricsNotFound, GenerateBusy, insufficient
-        credits) leaves nothing behind.
+        Whatever is refused (AssetNotReady, TrackNotFound, SourceNotUsable, LyricsNotFound, ContentRejected,
+        GenerateBusy, insufficient credits) leaves nothing behind.
         """
         if key:
             async with self._db.transaction() as tx:
@@ -108,6 +111,9 @@ class Tracks:
         elif wishes.asset_id:
             await check_recording(self._media, caller.user_id, wishes.asset_id)
         wishes = await self._with_words(caller, wishes)
+        await self._moderation.admit(
+            caller.user_id, title=wishes.title, lyrics=wishes.lyrics, style=wishes.style, mood=wishes.mood
+        )
         track, job, new = await self._write(caller, wishes, key)
         if not new:
             return await self._again(track, job)
@@ -212,6 +218,13 @@ class Tracks:
         async with self._db.transaction() as tx:
             return _found(await storage.find(tx, track_id, user_id=user_id), track_id)
 
+    async def shown(self, user_id: str, track_id: str) -> Track:
+        """Return the user's living track for others to see, looked at if nobody has yet.
+
+        Raises TrackNotFound, and Unavailable when a checker is away that has to look first.
+        """
+        return await self._moderation.judged(await self.get(user_id, track_id))
+
     async def many(self, track_ids: Sequence[str]) -> Sequence[Track]:
         """Return the living ones of these tracks, whoever owns them, for a trusted service; in no order."""
         async with self._db.transaction() as tx:
@@ -243,17 +256,22 @@ class Tracks:
 
     async def update(self, user_id: str, track_id: str, *, title: str | None, lyrics: str | None) -> Track:
         """Return the track with its new title and words; None leaves a value as it is."""
-        values = {}
+        values: dict[str, str] = {}
         if title is not None:
             values["title"] = clean_line(title)
             if not values["title"]:
                 raise ParamInvalid.of("title", "must not be empty")
         if lyrics is not None:
             values["lyrics"] = clean_text(lyrics)
+        await self._moderation.admit(user_id, **values)
         async with self._db.transaction() as tx:
             _found(await storage.find(tx, track_id, user_id=user_id, lock="update"), track_id)
             await storage.change(tx, track_id, self._clock(), **values)
-            return _found(await storage.find(tx, track_id), track_id)
+            track = await self._moderation.settle(tx, _found(await storage.find(tx, track_id), track_id))
+        # Other words are looked at anew before anybody else sees them; at the latest when somebody wants to.
+        with suppress(Unavailable):
+            return await self._moderation.judged(track)
+        return track
 
     async def choose(self, user_id: str, track_id: str, variant_id: str) -> Track:
         """Return the track with this variant as its own sound; raises TrackNotReady or VariantNotFound."""

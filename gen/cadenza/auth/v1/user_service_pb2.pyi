@@ -57,3 +57,47 @@ class GetMeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMeResponse: _TypeAlias = GetMeResponse  # noqa: Y015
+
+@_typing.final
+class FindOpenIdRequest(_message.Message):
+    """Asks under which id WeChat knows a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindOpenIdRequest: _TypeAlias = FindOpenIdRequest  # noqa: Y015
+
+@_typing.final
+class FindOpenIdResponse(_message.Message):
+    """Answers with the id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_ID_FIELD_NUMBER: _builtins.int
+    open_id: _builtins.str
+    """The open id; empty for a user who never came from WeChat, and for one who is not there."""
+    def __init__(
+        self,
+        *,
+        open_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["open_id", b"open_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindOpenIdResponse: _TypeAlias = FindOpenIdResponse  # noqa: Y015

@@ -40,6 +40,11 @@ class UserServiceStub:
                 request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeRequest.SerializeToString,
                 response_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeResponse.FromString,
                 _registered_method=True)
+        self.FindOpenId = channel.unary_unary(
+                '/cadenza.auth.v1.UserService/FindOpenId',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -53,6 +58,13 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindOpenId(self, request, context):
+        """Tells another service under which id WeChat knows a user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.GetMe,
                     request_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeRequest.FromString,
                     response_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeResponse.SerializeToString,
+            ),
+            'FindOpenId': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindOpenId,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class UserService:
             '/cadenza.auth.v1.UserService/GetMe',
             cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeRequest.SerializeToString,
             cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindOpenId(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.UserService/FindOpenId',
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdResponse.FromString,
             options,
             channel_credentials,
             insecure,

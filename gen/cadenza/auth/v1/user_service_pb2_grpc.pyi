@@ -35,6 +35,8 @@ class UserServiceStub:
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     GetMe: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetMeRequest, _user_service_pb2.GetMeResponse]
     """Gets the user of the token that the call carries."""
+    FindOpenId: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.FindOpenIdRequest, _user_service_pb2.FindOpenIdResponse]
+    """Tells another service under which id WeChat knows a user."""
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -43,6 +45,8 @@ class UserServiceAsyncStub(UserServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMe: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetMeRequest, _user_service_pb2.GetMeResponse]  # type: ignore[assignment]
     """Gets the user of the token that the call carries."""
+    FindOpenId: _aio.UnaryUnaryMultiCallable[_user_service_pb2.FindOpenIdRequest, _user_service_pb2.FindOpenIdResponse]  # type: ignore[assignment]
+    """Tells another service under which id WeChat knows a user."""
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads and changes users."""
@@ -54,5 +58,13 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.GetMeResponse, _abc.Awaitable[_user_service_pb2.GetMeResponse]]:
         """Gets the user of the token that the call carries."""
+
+    @_abc_1.abstractmethod
+    def FindOpenId(
+        self,
+        request: _user_service_pb2.FindOpenIdRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.FindOpenIdResponse, _abc.Awaitable[_user_service_pb2.FindOpenIdResponse]]:
+        """Tells another service under which id WeChat knows a user."""
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

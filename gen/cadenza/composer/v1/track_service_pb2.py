@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from cadenza.composer.v1 import standing_pb2 as cadenza_dot_composer_dot_v1_dot_standing__pb2
 from cadenza.composer.v1 import sung_line_pb2 as cadenza_dot_composer_dot_v1_dot_sung__line__pb2
 from cadenza.job.v1 import job_pb2 as cadenza_dot_job_dot_v1_dot_job__pb2
 from cadenza.options.v1 import options_pb2 as cadenza_dot_options_dot_v1_dot_options__pb2
@@ -30,7 +31,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cadenza/composer/v1/track_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#cadenza/composer/v1/sung_line.proto\x1a\x18\x63\x61\x64\x65nza/job/v1/job.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x04\n\x05Track\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .cadenza.composer.v1.Track.State\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0c\n\x04mood\x18\x07 \x01(\t\x12\x0e\n\x06lyrics\x18\x08 \x01(\t\x12/\n\x08\x61nalysis\x18\t \x01(\x0b\x32\x1d.cadenza.composer.v1.Analysis\x12.\n\x08variants\x18\n \x03(\x0b\x32\x1c.cadenza.composer.v1.Variant\x12\x19\n\x11\x63hosen_variant_id\x18\x0b \x01(\t\x12\x11\n\tcover_url\x18\x0c \x01(\t\x12\x10\n\x08provider\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63ost_credits\x18\x10 \x01(\x03\x12\x12\n\nduration_s\x18\x11 \x01(\x05\x12\x0c\n\x04seed\x18\x12 \x01(\x03\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10STATE_GENERATING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x13\n\x0fSTATE_CANCELLED\x10\x04\"\xaa\x03\n\x07Variant\x12\x12\n\nvariant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x03 \x01(\t\x12\x11\n\taudio_url\x18\x04 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\x03\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x14\n\x0cmelody_score\x18\t \x01(\x01\x12\x15\n\rloudness_lufs\x18\n \x01(\x01\x12\r\n\x05score\x18\x0b \x01(\x01\x12\x13\n\x0brecommended\x18\x0c \x01(\x08\x12\x11\n\x05peaks\x18\r \x03(\x05\x42\x02\x10\x01\x12\x0e\n\x06\x63hords\x18\x0e \x03(\t\x12\x13\n\x0binstruments\x18\x0f \x03(\t\x12\x14\n\x0c\x64ownload_url\x18\x10 \x01(\t\x12\x0f\n\x07remarks\x18\x11 \x03(\t\x12\x10\n\x08midi_url\x18\x12 \x01(\t\x12\x13\n\x0b\x63hord_sheet\x18\x13 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x14 \x01(\t\x12,\n\x05lines\x18\x15 \x03(\x0b\x32\x1d.cadenza.composer.v1.SungLine\"\xee\x01\n\x08\x41nalysis\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\ttempo_bpm\x18\x02 \x01(\x01\x12\x15\n\rbeats_per_bar\x18\x03 \x01(\x05\x12-\n\x05notes\x18\x04 \x03(\x0b\x32\x1e.cadenza.composer.v1.HeardNote\x12\x18\n\x10segment_start_ms\x18\x05 \x01(\x05\x12\x16\n\x0esegment_end_ms\x18\x06 \x01(\x05\x12\x15\n\rloudness_lufs\x18\x07 \x01(\x01\x12\x14\n\x0cvoiced_ratio\x18\x08 \x01(\x01\x12\x0e\n\x06snr_db\x18\t \x01(\x01\x12\r\n\x05metre\x18\n \x01(\t\"<\n\tHeardNote\x12\x10\n\x08start_ms\x18\x01 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x02 \x01(\x05\x12\r\n\x05pitch\x18\x03 \x01(\x05\"\xd6\x03\n\x12\x43reateTrackRequest\x12\x1d\n\x08\x61sset_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x17\n\x05title\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x16\n\x05style\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04mood\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06lyrics\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x90N\x12@\n\x0cvoice_gender\x18\x06 \x01(\x0e\x32 .cadenza.composer.v1.VoiceGenderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\nduration_s\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xb4\x01(\x00\x12\x1b\n\x04seed\x18\x08 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00\x12\x1c\n\nrequest_id\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12&\n\x11lyrics_version_id\x18\n \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1e\n\rprice_version\x18\x0b \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12$\n\x0fsource_track_id\x18\x0c \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x0btune_change\x18\r \x01(\x0b\x32\x1f.cadenza.composer.v1.TuneChange\"\xa9\x02\n\nTuneChange\x12\x38\n\x05notes\x18\x01 \x03(\x0b\x32\x1e.cadenza.composer.v1.HeardNoteB\t\xbaH\x06\x92\x01\x03\x10\xd0\x0f\x12%\n\x10segment_start_ms\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\xfe\n(\x00\x12#\n\x0esegment_end_ms\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\xfe\n(\x00\x12/\n\x13transpose_semitones\x18\x04 \x01(\x05\x42\x12\xbaH\x0f\x1a\r\x18\x0c(\xf4\xff\xff\xff\xff\xff\xff\xff\xff\x01\x12*\n\ttempo_bpm\x18\x05 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00n@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x14\n\x03key\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x10\x12\"\n\rbeats_per_bar\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x30\x00\x30\x03\x30\x04\"\x84\x01\n\x13\x43reateTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\x12 \n\x03job\x18\x02 \x01(\x0b\x32\x13.cadenza.job.v1.Job\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\"-\n\x0fGetTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x10GetTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\",\n\x0eGetTuneRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"l\n\x0fGetTuneResponse\x12/\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x1d.cadenza.composer.v1.Analysis\x12\x14\n\x08\x66\x30_cents\x18\x02 \x03(\x05\x42\x02\x10\x01\x12\x12\n\nf0_step_ms\x18\x03 \x01(\x05\"v\n\x11ListTracksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x16\n\x05query\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x0f\n\x07trashed\x18\x04 \x01(\x08\"Y\n\x12ListTracksResponse\x12*\n\x06tracks\x18\x01 \x03(\x0b\x32\x1a.cadenza.composer.v1.Track\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x01\n\x12UpdateTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x05title\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01H\x00\x88\x01\x01\x12\x1d\n\x06lyrics\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x90NH\x01\x88\x01\x01\x42\x08\n\x06_titleB\t\n\x07_lyrics\"@\n\x13UpdateTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\"1\n\x13RestoreTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"A\n\x14RestoreTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\"0\n\x12\x44\x65leteTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x15\n\x13\x44\x65leteTrackResponse\"P\n\x14\x43hooseVariantRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nvariant_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"B\n\x15\x43hooseVariantResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\"O\n\x13ResolveTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x07user_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"R\n\x14ResolveTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\x12\x0f\n\x07user_id\x18\x02 \x01(\t\":\n\x14ResolveTracksRequest\x12\"\n\ttrack_ids\x18\x01 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x64\"\x05r\x03\xb0\x01\x01\"\xae\x01\n\x15ResolveTracksResponse\x12H\n\x06tracks\x18\x01 \x03(\x0b\x32\x38.cadenza.composer.v1.ResolveTracksResponse.ResolvedTrack\x1aK\n\rResolvedTrack\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"2\n\x14\x43heckAssetUseRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\'\n\x15\x43heckAssetUseResponse\x12\x0e\n\x06in_use\x18\x01 \x01(\x08*\x9f\x01\n\x0bVoiceGender\x12\x1c\n\x18VOICE_GENDER_UNSPECIFIED\x10\x00\x12\x15\n\x11VOICE_GENDER_MALE\x10\x01\x12\x17\n\x13VOICE_GENDER_FEMALE\x10\x02\x12\x15\n\x11VOICE_GENDER_DUET\x10\x03\x12\x14\n\x10VOICE_GENDER_ANY\x10\x04\x12\x15\n\x11VOICE_GENDER_NONE\x10\x05\x32\xf7\x0b\n\x0cTrackService\x12\x9e\x01\n\x0b\x43reateTrack\x12\'.cadenza.composer.v1.CreateTrackRequest\x1a(.cadenza.composer.v1.CreateTrackResponse\"<\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02-\"\x0e/api/v1/tracks:\x01*Z\x18\"\x13/api/music/generate:\x01*\x12\x81\x01\n\x08GetTrack\x12$.cadenza.composer.v1.GetTrackRequest\x1a%.cadenza.composer.v1.GetTrackResponse\"(\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/tracks/{track_id}\x12\x83\x01\n\x07GetTune\x12#.cadenza.composer.v1.GetTuneRequest\x1a$.cadenza.composer.v1.GetTuneResponse\"-\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/tracks/{track_id}/tune\x12|\n\nListTracks\x12&.cadenza.composer.v1.ListTracksRequest\x1a\'.cadenza.composer.v1.ListTracksResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/tracks\x12\x8d\x01\n\x0bUpdateTrack\x12\'.cadenza.composer.v1.UpdateTrackRequest\x1a(.cadenza.composer.v1.UpdateTrackResponse\"+\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1e\x32\x19/api/v1/tracks/{track_id}:\x01*\x12\x8a\x01\n\x0b\x44\x65leteTrack\x12\'.cadenza.composer.v1.DeleteTrackRequest\x1a(.cadenza.composer.v1.DeleteTrackResponse\"(\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/tracks/{track_id}\x12\x98\x01\n\x0cRestoreTrack\x12(.cadenza.composer.v1.RestoreTrackRequest\x1a).cadenza.composer.v1.RestoreTrackResponse\"3\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02&\"!/api/v1/tracks/{track_id}/restore:\x01*\x12\x9a\x01\n\rChooseVariant\x12).cadenza.composer.v1.ChooseVariantRequest\x1a*.cadenza.composer.v1.ChooseVariantResponse\"2\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02%\" /api/v1/tracks/{track_id}/choose:\x01*\x12u\n\x0cResolveTrack\x12(.cadenza.composer.v1.ResolveTrackRequest\x1a).cadenza.composer.v1.ResolveTrackResponse\"\x10\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x05share\x12x\n\rResolveTracks\x12).cadenza.composer.v1.ResolveTracksRequest\x1a*.cadenza.composer.v1.ResolveTracksResponse\"\x10\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x05share\x12x\n\rCheckAssetUse\x12).cadenza.composer.v1.CheckAssetUseRequest\x1a*.cadenza.composer.v1.CheckAssetUseResponse\"\x10\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x05mediab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cadenza/composer/v1/track_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"cadenza/composer/v1/standing.proto\x1a#cadenza/composer/v1/sung_line.proto\x1a\x18\x63\x61\x64\x65nza/job/v1/job.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x05\n\x05Track\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .cadenza.composer.v1.Track.State\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0c\n\x04mood\x18\x07 \x01(\t\x12\x0e\n\x06lyrics\x18\x08 \x01(\t\x12/\n\x08\x61nalysis\x18\t \x01(\x0b\x32\x1d.cadenza.composer.v1.Analysis\x12.\n\x08variants\x18\n \x03(\x0b\x32\x1c.cadenza.composer.v1.Variant\x12\x19\n\x11\x63hosen_variant_id\x18\x0b \x01(\t\x12\x11\n\tcover_url\x18\x0c \x01(\t\x12\x10\n\x08provider\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63ost_credits\x18\x10 \x01(\x03\x12\x12\n\nduration_s\x18\x11 \x01(\x05\x12\x0c\n\x04seed\x18\x12 \x01(\x03\x12/\n\x08standing\x18\x13 \x01(\x0e\x32\x1d.cadenza.composer.v1.Standing\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10STATE_GENERATING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x13\n\x0fSTATE_CANCELLED\x10\x04\"\xaa\x03\n\x07Variant\x12\x12\n\nvariant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x03 \x01(\t\x12\x11\n\taudio_url\x18\x04 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\x03\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x14\n\x0cmelody_score\x18\t \x01(\x01\x12\x15\n\rloudness_lufs\x18\n \x01(\x01\x12\r\n\x05score\x18\x0b \x01(\x01\x12\x13\n\x0brecommended\x18\x0c \x01(\x08\x12\x11\n\x05peaks\x18\r \x03(\x05\x42\x02\x10\x01\x12\x0e\n\x06\x63hords\x18\x0e \x03(\t\x12\x13\n\x0binstruments\x18\x0f \x03(\t\x12\x14\n\x0c\x64ownload_url\x18\x10 \x01(\t\x12\x0f\n\x07remarks\x18\x11 \x03(\t\x12\x10\n\x08midi_url\x18\x12 \x01(\t\x12\x13\n\x0b\x63hord_sheet\x18\x13 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x14 \x01(\t\x12,\n\x05lines\x18\x15 \x03(\x0b\x32\x1d.cadenza.composer.v1.SungLine\"\xee\x01\n\x08\x41nalysis\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\ttempo_bpm\x18\x02 \x01(\x01\x12\x15\n\rbeats_per_bar\x18\x03 \x01(\x05\x12-\n\x05notes\x18\x04 \x03(\x0b\x32\x1e.cadenza.composer.v1.HeardNote\x12\x18\n\x10segment_start_ms\x18\x05 \x01(\x05\x12\x16\n\x0esegment_end_ms\x18\x06 \x01(\x05\x12\x15\n\rloudness_lufs\x18\x07 \x01(\x01\x12\x14\n\x0cvoiced_ratio\x18\x08 \x01(\x01\x12\x0e\n\x06snr_db\x18\t \x01(\x01\x12\r\n\x05metre\x18\n \x01(\t\"<\n\tHeardNote\x12\x10\n\x08start_ms\x18\x01 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x02 \x01(\x05\x12\r\n\x05pitch\x18\x03 \x01(\x05\"\xd6\x03\n\x12\x43reateTrackRequest\x12\x1d\n\x08\x61sset_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x17\n\x05title\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x16\n\x05style\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04mood\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06lyrics\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x90N\x12@\n\x0cvoice_gender\x18\x06 \x01(\x0e\x32 .cadenza.composer.v1.VoiceGenderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\nduration_s\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xb4\x01(\x00\x12\x1b\n\x04seed\x18\x08 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00\x12\x1c\n\nrequest_id\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12&\n\x11lyrics_version_id\x18\n \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1e\n\rprice_version\x18\x0b \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12$\n\x0fsource_track_id\x18\x0c \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x0btune_change\x18\r \x01(\x0b\x32\x1f.cadenza.composer.v1.TuneChange\"\xa9\x02\n\nTuneChange\x12\x38\n\x05notes\x18\x01 \x03(\x0b\x32\x1e.cadenza.composer.v1.HeardNoteB\t\xbaH\x06\x92\x01\x03\x10\xd0\x0f\x12%\n\x10segment_start_ms\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\xfe\n(\x00\x12#\n\x0esegment_end_ms\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\xfe\n(\x00\x12/\n\x13transpose_semitones\x18\x04 \x01(\x05\x42\x12\xbaH\x0f\x1a\r\x18\x0c(\xf4\xff\xff\xff\xff\xff\xff\xff\xff\x01\x12*\n\ttempo_bpm\x18\x05 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00n@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x14\n\x03key\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x10\x12\"\n\rbeats_per_bar\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x30\x00\x30\x03\x30\x04\"\x84\x01\n\x13\x43reateTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\x12 \n\x03job\x18\x02 \x01(\x0b\x32\x13.cadenza.job.v1.Job\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\"-\n\x0fGetTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x10GetTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\",\n\x0eGetTuneRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"l\n\x0fGetTuneResponse\x12/\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x1d.cadenza.composer.v1.Analysis\x12\x14\n\x08\x66\x30_cents\x18\x02 \x03(\x05\x42\x02\x10\x01\x12\x12\n\nf0_step_ms\x18\x03 \x01(\x05\"v\n\x11ListTracksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x16\n\x05query\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x0f\n\x07trashed\x18\x04 \x01(\x08\"Y\n\x12ListTracksResponse\x12*\n\x06tracks\x18\x01 \x03(\x0b\x32\x1a.cadenza.composer.v1.Track\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x01\n\x12UpdateTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x05title\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01H\x00\x88\x01\x01\x12\x1d\n\x06lyrics\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x90NH\x01\x88\x01\x01\x42\x08\n\x06_titleB\t\n\x07_lyrics\"@\n\x13UpdateTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\"1\n\x13RestoreTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"A\n\x14RestoreTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\"0\n\x12\x44\x65leteTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x15\n\x13\x44\x65leteTrackResponse\"P\n\x14\x43hooseVariantRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nvariant_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"B\n\x15\x43hooseVariantResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\"O\n\x13ResolveTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x07user_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"R\n\x14ResolveTrackResponse\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\x12\x0f\n\x07user_id\x18\x02 \x01(\t\":\n\x14ResolveTracksRequest\x12\"\n\ttrack_ids\x18\x01 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x64\"\x05r\x03\xb0\x01\x01\"\xae\x01\n\x15ResolveTracksResponse\x12H\n\x06tracks\x18\x01 \x03(\x0b\x32\x38.cadenza.composer.v1.ResolveTracksResponse.ResolvedTrack\x1aK\n\rResolvedTrack\x12)\n\x05track\x18\x01 \x01(\x0b\x32\x1a.cadenza.composer.v1.Track\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"2\n\x14\x43heckAssetUseRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\'\n\x15\x43heckAssetUseResponse\x12\x0e\n\x06in_use\x18\x01 \x01(\x08*\x9f\x01\n\x0bVoiceGender\x12\x1c\n\x18VOICE_GENDER_UNSPECIFIED\x10\x00\x12\x15\n\x11VOICE_GENDER_MALE\x10\x01\x12\x17\n\x13VOICE_GENDER_FEMALE\x10\x02\x12\x15\n\x11VOICE_GENDER_DUET\x10\x03\x12\x14\n\x10VOICE_GENDER_ANY\x10\x04\x12\x15\n\x11VOICE_GENDER_NONE\x10\x05\x32\xf7\x0b\n\x0cTrackService\x12\x9e\x01\n\x0b\x43reateTrack\x12\'.cadenza.composer.v1.CreateTrackRequest\x1a(.cadenza.composer.v1.CreateTrackResponse\"<\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02-\"\x0e/api/v1/tracks:\x01*Z\x18\"\x13/api/music/generate:\x01*\x12\x81\x01\n\x08GetTrack\x12$.cadenza.composer.v1.GetTrackRequest\x1a%.cadenza.composer.v1.GetTrackResponse\"(\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/tracks/{track_id}\x12\x83\x01\n\x07GetTune\x12#.cadenza.composer.v1.GetTuneRequest\x1a$.cadenza.composer.v1.GetTuneResponse\"-\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/tracks/{track_id}/tune\x12|\n\nListTracks\x12&.cadenza.composer.v1.ListTracksRequest\x1a\'.cadenza.composer.v1.ListTracksResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/tracks\x12\x8d\x01\n\x0bUpdateTrack\x12\'.cadenza.composer.v1.UpdateTrackRequest\x1a(.cadenza.composer.v1.UpdateTrackResponse\"+\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1e\x32\x19/api/v1/tracks/{track_id}:\x01*\x12\x8a\x01\n\x0b\x44\x65leteTrack\x12\'.cadenza.composer.v1.DeleteTrackRequest\x1a(.cadenza.composer.v1.DeleteTrackResponse\"(\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/tracks/{track_id}\x12\x98\x01\n\x0cRestoreTrack\x12(.cadenza.composer.v1.RestoreTrackRequest\x1a).cadenza.composer.v1.RestoreTrackResponse\"3\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02&\"!/api/v1/tracks/{track_id}/restore:\x01*\x12\x9a\x01\n\rChooseVariant\x12).cadenza.composer.v1.ChooseVariantRequest\x1a*.cadenza.composer.v1.ChooseVariantResponse\"2\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02%\" /api/v1/tracks/{track_id}/choose:\x01*\x12u\n\x0cResolveTrack\x12(.cadenza.composer.v1.ResolveTrackRequest\x1a).cadenza.composer.v1.ResolveTrackResponse\"\x10\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x05share\x12x\n\rResolveTracks\x12).cadenza.composer.v1.ResolveTracksRequest\x1a*.cadenza.composer.v1.ResolveTracksResponse\"\x10\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x05share\x12x\n\rCheckAssetUse\x12).cadenza.composer.v1.CheckAssetUseRequest\x1a*.cadenza.composer.v1.CheckAssetUseResponse\"\x10\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x05mediab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -133,66 +134,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACKSERVICE'].methods_by_name['ResolveTracks']._serialized_options = b'\220\002\001\250\273\030\004\262\273\030\005share'
   _globals['_TRACKSERVICE'].methods_by_name['CheckAssetUse']._loaded_options = None
   _globals['_TRACKSERVICE'].methods_by_name['CheckAssetUse']._serialized_options = b'\220\002\001\250\273\030\004\262\273\030\005media'
-  _globals['_VOICEGENDER']._serialized_start=4004
-  _globals['_VOICEGENDER']._serialized_end=4163
-  _globals['_TRACK']._serialized_start=254
-  _globals['_TRACK']._serialized_end=847
-  _globals['_TRACK_STATE']._serialized_start=739
-  _globals['_TRACK_STATE']._serialized_end=847
-  _globals['_VARIANT']._serialized_start=850
-  _globals['_VARIANT']._serialized_end=1276
-  _globals['_ANALYSIS']._serialized_start=1279
-  _globals['_ANALYSIS']._serialized_end=1517
-  _globals['_HEARDNOTE']._serialized_start=1519
-  _globals['_HEARDNOTE']._serialized_end=1579
-  _globals['_CREATETRACKREQUEST']._serialized_start=1582
-  _globals['_CREATETRACKREQUEST']._serialized_end=2052
-  _globals['_TUNECHANGE']._serialized_start=2055
-  _globals['_TUNECHANGE']._serialized_end=2352
-  _globals['_CREATETRACKRESPONSE']._serialized_start=2355
-  _globals['_CREATETRACKRESPONSE']._serialized_end=2487
-  _globals['_GETTRACKREQUEST']._serialized_start=2489
-  _globals['_GETTRACKREQUEST']._serialized_end=2534
-  _globals['_GETTRACKRESPONSE']._serialized_start=2536
-  _globals['_GETTRACKRESPONSE']._serialized_end=2597
-  _globals['_GETTUNEREQUEST']._serialized_start=2599
-  _globals['_GETTUNEREQUEST']._serialized_end=2643
-  _globals['_GETTUNERESPONSE']._serialized_start=2645
-  _globals['_GETTUNERESPONSE']._serialized_end=2753
-  _globals['_LISTTRACKSREQUEST']._serialized_start=2755
-  _globals['_LISTTRACKSREQUEST']._serialized_end=2873
-  _globals['_LISTTRACKSRESPONSE']._serialized_start=2875
-  _globals['_LISTTRACKSRESPONSE']._serialized_end=2964
-  _globals['_UPDATETRACKREQUEST']._serialized_start=2967
-  _globals['_UPDATETRACKREQUEST']._serialized_end=3099
-  _globals['_UPDATETRACKRESPONSE']._serialized_start=3101
-  _globals['_UPDATETRACKRESPONSE']._serialized_end=3165
-  _globals['_RESTORETRACKREQUEST']._serialized_start=3167
-  _globals['_RESTORETRACKREQUEST']._serialized_end=3216
-  _globals['_RESTORETRACKRESPONSE']._serialized_start=3218
-  _globals['_RESTORETRACKRESPONSE']._serialized_end=3283
-  _globals['_DELETETRACKREQUEST']._serialized_start=3285
-  _globals['_DELETETRACKREQUEST']._serialized_end=3333
-  _globals['_DELETETRACKRESPONSE']._serialized_start=3335
-  _globals['_DELETETRACKRESPONSE']._serialized_end=3356
-  _globals['_CHOOSEVARIANTREQUEST']._serialized_start=3358
-  _globals['_CHOOSEVARIANTREQUEST']._serialized_end=3438
-  _globals['_CHOOSEVARIANTRESPONSE']._serialized_start=3440
-  _globals['_CHOOSEVARIANTRESPONSE']._serialized_end=3506
-  _globals['_RESOLVETRACKREQUEST']._serialized_start=3508
-  _globals['_RESOLVETRACKREQUEST']._serialized_end=3587
-  _globals['_RESOLVETRACKRESPONSE']._serialized_start=3589
-  _globals['_RESOLVETRACKRESPONSE']._serialized_end=3671
-  _globals['_RESOLVETRACKSREQUEST']._serialized_start=3673
-  _globals['_RESOLVETRACKSREQUEST']._serialized_end=3731
-  _globals['_RESOLVETRACKSRESPONSE']._serialized_start=3734
-  _globals['_RESOLVETRACKSRESPONSE']._serialized_end=3908
-  _globals['_RESOLVETRACKSRESPONSE_RESOLVEDTRACK']._serialized_start=3833
-  _globals['_RESOLVETRACKSRESPONSE_RESOLVEDTRACK']._serialized_end=3908
-  _globals['_CHECKASSETUSEREQUEST']._serialized_start=3910
-  _globals['_CHECKASSETUSEREQUEST']._serialized_end=3960
-  _globals['_CHECKASSETUSERESPONSE']._serialized_start=3962
-  _globals['_CHECKASSETUSERESPONSE']._serialized_end=4001
-  _globals['_TRACKSERVICE']._serialized_start=4166
-  _globals['_TRACKSERVICE']._serialized_end=5693
+  _globals['_VOICEGENDER']._serialized_start=4089
+  _globals['_VOICEGENDER']._serialized_end=4248
+  _globals['_TRACK']._serialized_start=290
+  _globals['_TRACK']._serialized_end=932
+  _globals['_TRACK_STATE']._serialized_start=824
+  _globals['_TRACK_STATE']._serialized_end=932
+  _globals['_VARIANT']._serialized_start=935
+  _globals['_VARIANT']._serialized_end=1361
+  _globals['_ANALYSIS']._serialized_start=1364
+  _globals['_ANALYSIS']._serialized_end=1602
+  _globals['_HEARDNOTE']._serialized_start=1604
+  _globals['_HEARDNOTE']._serialized_end=1664
+  _globals['_CREATETRACKREQUEST']._serialized_start=1667
+  _globals['_CREATETRACKREQUEST']._serialized_end=2137
+  _globals['_TUNECHANGE']._serialized_start=2140
+  _globals['_TUNECHANGE']._serialized_end=2437
+  _globals['_CREATETRACKRESPONSE']._serialized_start=2440
+  _globals['_CREATETRACKRESPONSE']._serialized_end=2572
+  _globals['_GETTRACKREQUEST']._serialized_start=2574
+  _globals['_GETTRACKREQUEST']._serialized_end=2619
+  _globals['_GETTRACKRESPONSE']._serialized_start=2621
+  _globals['_GETTRACKRESPONSE']._serialized_end=2682
+  _globals['_GETTUNEREQUEST']._serialized_start=2684
+  _globals['_GETTUNEREQUEST']._serialized_end=2728
+  _globals['_GETTUNERESPONSE']._serialized_start=2730
+  _globals['_GETTUNERESPONSE']._serialized_end=2838
+  _globals['_LISTTRACKSREQUEST']._serialized_start=2840
+  _globals['_LISTTRACKSREQUEST']._serialized_end=2958
+  _globals['_LISTTRACKSRESPONSE']._serialized_start=2960
+  _globals['_LISTTRACKSRESPONSE']._serialized_end=3049
+  _globals['_UPDATETRACKREQUEST']._serialized_start=3052
+  _globals['_UPDATETRACKREQUEST']._serialized_end=3184
+  _globals['_UPDATETRACKRESPONSE']._serialized_start=3186
+  _globals['_UPDATETRACKRESPONSE']._serialized_end=3250
+  _globals['_RESTORETRACKREQUEST']._serialized_start=3252
+  _globals['_RESTORETRACKREQUEST']._serialized_end=3301
+  _globals['_RESTORETRACKRESPONSE']._serialized_start=3303
+  _globals['_RESTORETRACKRESPONSE']._serialized_end=3368
+  _globals['_DELETETRACKREQUEST']._serialized_start=3370
+  _globals['_DELETETRACKREQUEST']._serialized_end=3418
+  _globals['_DELETETRACKRESPONSE']._serialized_start=3420
+  _globals['_DELETETRACKRESPONSE']._serialized_end=3441
+  _globals['_CHOOSEVARIANTREQUEST']._serialized_start=3443
+  _globals['_CHOOSEVARIANTREQUEST']._serialized_end=3523
+  _globals['_CHOOSEVARIANTRESPONSE']._serialized_start=3525
+  _globals['_CHOOSEVARIANTRESPONSE']._serialized_end=3591
+  _globals['_RESOLVETRACKREQUEST']._serialized_start=3593
+  _globals['_RESOLVETRACKREQUEST']._serialized_end=3672
+  _globals['_RESOLVETRACKRESPONSE']._serialized_start=3674
+  _globals['_RESOLVETRACKRESPONSE']._serialized_end=3756
+  _globals['_RESOLVETRACKSREQUEST']._serialized_start=3758
+  _globals['_RESOLVETRACKSREQUEST']._serialized_end=3816
+  _globals['_RESOLVETRACKSRESPONSE']._serialized_start=3819
+  _globals['_RESOLVETRACKSRESPONSE']._serialized_end=3993
+  _globals['_RESOLVETRACKSRESPONSE_RESOLVEDTRACK']._serialized_start=3918
+  _globals['_RESOLVETRACKSRESPONSE_RESOLVEDTRACK']._serialized_end=3993
+  _globals['_CHECKASSETUSEREQUEST']._serialized_start=3995
+  _globals['_CHECKASSETUSEREQUEST']._serialized_end=4045
+  _globals['_CHECKASSETUSERESPONSE']._serialized_start=4047
+  _globals['_CHECKASSETUSERESPONSE']._serialized_end=4086
+  _globals['_TRACKSERVICE']._serialized_start=4251
+  _globals['_TRACKSERVICE']._serialized_end=5778
 # @@protoc_insertion_point(module_scope)

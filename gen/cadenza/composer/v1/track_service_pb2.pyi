@@ -3,6 +3,7 @@
 isort:skip_file
 What is composed: tracks, their variants and the jobs that make them."""
 
+from cadenza.composer.v1 import standing_pb2 as _standing_pb2
 from cadenza.composer.v1 import sung_line_pb2 as _sung_line_pb2
 from cadenza.job.v1 import job_pb2 as _job_pb2
 from collections import abc as _abc
@@ -113,6 +114,7 @@ class Track(_message.Message):
     COST_CREDITS_FIELD_NUMBER: _builtins.int
     DURATION_S_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """Identifier of the track."""
     title: _builtins.str
@@ -141,6 +143,8 @@ class Track(_message.Message):
     """Wanted length of the song in seconds."""
     seed: _builtins.int
     """Seed of all chance in it."""
+    standing: _standing_pb2.Standing.ValueType
+    """Where it stands with the rules for content."""
     @_builtins.property
     def analysis(self) -> Global___Analysis:
         """What was heard in the recording; absent until analysed."""
@@ -178,10 +182,11 @@ class Track(_message.Message):
         cost_credits: _builtins.int = ...,
         duration_s: _builtins.int = ...,
         seed: _builtins.int = ...,
+        standing: _standing_pb2.Standing.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "asset_id", b"asset_id", "chosen_variant_id", b"chosen_variant_id", "cost_credits", b"cost_credits", "cover_url", b"cover_url", "create_time", b"create_time", "duration_s", b"duration_s", "job_id", b"job_id", "lyrics", b"lyrics", "mood", b"mood", "provider", b"provider", "seed", b"seed", "state", b"state", "style", b"style", "title", b"title", "track_id", b"track_id", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "asset_id", b"asset_id", "chosen_variant_id", b"chosen_variant_id", "cost_credits", b"cost_credits", "cover_url", b"cover_url", "create_time", b"create_time", "duration_s", b"duration_s", "job_id", b"job_id", "lyrics", b"lyrics", "mood", b"mood", "provider", b"provider", "seed", b"seed", "standing", b"standing", "state", b"state", "style", b"style", "title", b"title", "track_id", b"track_id", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,6 +138,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The job is not among the dead letters."""
     REASON_LYRICS_UNAVAILABLE: _Reason.ValueType  # 40030
     """Nobody could write the words; the credits are back."""
+    REASON_CONTENT_IN_REVIEW: _Reason.ValueType  # 40018
+    """A person has to look at it before others may see it."""
     REASON_LYRICS_REFUSED: _Reason.ValueType  # 40031
     """The model will not write about this; the credits are back."""
     REASON_EVENTS_GONE: _Reason.ValueType  # 40024
@@ -290,6 +292,8 @@ REASON_JOB_NOT_DEAD: Reason.ValueType  # 40017
 """The job is not among the dead letters."""
 REASON_LYRICS_UNAVAILABLE: Reason.ValueType  # 40030
 """Nobody could write the words; the credits are back."""
+REASON_CONTENT_IN_REVIEW: Reason.ValueType  # 40018
+"""A person has to look at it before others may see it."""
 REASON_LYRICS_REFUSED: Reason.ValueType  # 40031
 """The model will not write about this; the credits are back."""
 REASON_EVENTS_GONE: Reason.ValueType  # 40024

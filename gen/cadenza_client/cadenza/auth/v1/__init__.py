@@ -18,6 +18,8 @@ __all__ = (
     "EndSessionResponse",
     "EndSessionsRequest",
     "EndSessionsResponse",
+    "FindOpenIdRequest",
+    "FindOpenIdResponse",
     "GetCodeRequest",
     "GetCodeResponse",
     "GetCodeResponseState",
@@ -520,6 +522,36 @@ class EndSessionsResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("cadenza.auth.v1", "EndSessionsResponse", EndSessionsResponse)
+
+
+@dataclass(eq=False, repr=False)
+class FindOpenIdRequest(betterproto2.Message):
+    """
+    Asks under which id WeChat knows a user.
+    """
+
+    user_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The user.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "FindOpenIdRequest", FindOpenIdRequest)
+
+
+@dataclass(eq=False, repr=False)
+class FindOpenIdResponse(betterproto2.Message):
+    """
+    Answers with the id.
+    """
+
+    open_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The open id; empty for a user who never came from WeChat, and for one who is not there.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "FindOpenIdResponse", FindOpenIdResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -1795,6 +1827,27 @@ class UserServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.auth.v1.UserService/GetMe",
             message,
             GetMeResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def find_open_id(
+        self,
+        message: "FindOpenIdRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "FindOpenIdResponse":
+        """
+        Tells another service under which id WeChat knows a user.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.auth.v1.UserService/FindOpenId",
+            message,
+            FindOpenIdResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

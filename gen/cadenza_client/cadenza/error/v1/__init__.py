@@ -308,6 +308,11 @@ class Reason(betterproto2.Enum):
     Nobody could write the words; the credits are back.
     """
 
+    CONTENT_IN_REVIEW = 40018
+    """
+    A person has to look at it before others may see it.
+    """
+
     LYRICS_REFUSED = 40031
     """
     The model will not write about this; the credits are back.
@@ -444,6 +449,7 @@ class Reason(betterproto2.Enum):
             40016: "REASON_JOB_ATTEMPTS_EXHAUSTED",
             40017: "REASON_JOB_NOT_DEAD",
             40030: "REASON_LYRICS_UNAVAILABLE",
+            40018: "REASON_CONTENT_IN_REVIEW",
             40031: "REASON_LYRICS_REFUSED",
             40024: "REASON_EVENTS_GONE",
             40020: "REASON_WEBHOOK_LIMIT_REACHED",
@@ -522,6 +528,7 @@ class Reason(betterproto2.Enum):
             "REASON_JOB_ATTEMPTS_EXHAUSTED": 40016,
             "REASON_JOB_NOT_DEAD": 40017,
             "REASON_LYRICS_UNAVAILABLE": 40030,
+            "REASON_CONTENT_IN_REVIEW": 40018,
             "REASON_LYRICS_REFUSED": 40031,
             "REASON_EVENTS_GONE": 40024,
             "REASON_WEBHOOK_LIMIT_REACHED": 40020,
