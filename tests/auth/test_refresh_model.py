@@ -38,7 +38,7 @@ def _strict(
     session: Session, token: RefreshToken, successor: RefreshToken | None, at: datetime, key: bytes | None
 ) -> Verdict:
     """Every second use is a theft."""
-    verdict = judge(session, token, successor, at, key)
+    verdict = judge(session, token, successor, at, key_hash=key)
     return Verdict.REPLAY if verdict in {Verdict.RETRY, Verdict.STALE} else verdict
 
 
@@ -46,14 +46,14 @@ def _kind(
     session: Session, token: RefreshToken, successor: RefreshToken | None, at: datetime, key: bytes | None
 ) -> Verdict:
     """Every second use is a retry."""
-    return judge(session, token, successor, at, token.key_hash or key)
+    return judge(session, token, successor, at, key_hash=token.key_hash or key)
 
 
 def _harsh(
     session: Session, token: RefreshToken, successor: RefreshToken | None, at: datetime, key: bytes | None
 ) -> Verdict:
     """A request that the network brought late is a theft."""
-    verdict = judge(session, token, successor, at, key)
+    verdict = judge(session, token, successor, at, key_hash=key)
     return Verdict.REPLAY if verdict is Verdict.STALE else verdict
 
 

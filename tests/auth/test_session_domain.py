@@ -60,7 +60,7 @@ def test_what_a_refresh_token_is_good_for(
     session: Session, token: RefreshToken, successor: RefreshToken | None, key: bytes | None, verdict: Verdict
 ) -> None:
     """Renewed once; answered again for its key while its successor rests, without keys for ten seconds; else over."""
-    assert judge(session, token, successor, AT, key) is verdict
+    assert judge(session, token, successor, AT, key_hash=key) is verdict
 
 
 def test_refresh_tokens_are_random_and_stored_as_hashes() -> None:

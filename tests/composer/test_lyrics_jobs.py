@@ -254,7 +254,6 @@ async def test_put_away_while_being_written(studio: Studio, desk: Desk, pen: Pen
 
 async def test_an_objection_comes_before_everything(studio: Studio, desk: Desk, pen: Pen) -> None:
     """Wishes that somebody objects to are refused before there is a row, a price or a word."""
-
     words = WordList.parsed([WISHES.theme])
     strict = Songwriter(
         db=studio.db,

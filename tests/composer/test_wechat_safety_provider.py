@@ -189,7 +189,9 @@ def test_other_messages_are_taken_in_silence(body: bytes) -> None:
 class _Model:
     """A model that says what a test wants."""
 
-    name = "gemini"
+    name = vendor = "gemini"
+    operation = "chat"
+    model = "m"
 
     def __init__(self, said: str | Exception) -> None:
         self.said = said

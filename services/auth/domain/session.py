@@ -107,7 +107,12 @@ def refresh_hash(token: str) -> bytes:
 
 
 def judge(
-    session: Session, token: RefreshToken, successor: RefreshToken | None, at: datetime, key_hash: bytes | None = None
+    session: Session,
+    token: RefreshToken,
+    successor: RefreshToken | None,
+    at: datetime,
+    *,
+    key_hash: bytes | None = None,
 ) -> Verdict:
     """Return what to do with a token that came with the retry key of this hash, or without one."""
     if not session.is_open(at) or at >= token.expire_time:

@@ -131,7 +131,7 @@ class Sessions:
         token = await storage.get_token(tx, refresh_hash(refresh_token))
         assert token is not None, "tokens are only removed together with their session, which is locked"
         successor = await storage.get_token(tx, token.successor_hash)
-        verdict = judge(session, token, successor, at, key_hash)
+        verdict = judge(session, token, successor, at, key_hash=key_hash)
         if verdict is Verdict.OVER:
             raise AuthExpired("the session is over")
         if verdict is Verdict.STALE:
