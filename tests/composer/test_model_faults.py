@@ -8,12 +8,13 @@ import pytest
 from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage
 from services.composer.providers import WrittenLyrics
+from services.composer.providers.lyrics_prompt import PROMPTS, material
 from services.composer.providers.model import ModelRefused
 from services.composer.providers.model_call import CALLS
 from services.composer.providers.model_writer import ModelWriter
 from tests.composer.test_lyrics_conformance import gemini_model, never, nobody, openai_model, order
 from tests.fakes.gemini import Gemini
-from tests.fakes.ghostwriter import UNSAFE, UNSEEMLY
+from tests.fakes.ghostwriter import UNSAFE, UNSEEMLY, Asked, answer, tokens
 from tests.fakes.openai_chat import OpenAiChat
 from tests.fakes.stand_in import StandIn, served
 
@@ -202,6 +203,14 @@ async def test_calls_are_counted(gemini: Gemini) -> None:
     await write(gemini)
     await failure(gemini, UNSAFE[0])
     assert [CALLS.labels(*each)._value.get() for each in names] == [each + 1 for each in before]
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_thoughts_are_paid_and_not_read(gemini: Gemini, *, stream: bool) -> None:
+    """Thoughts cost tokens like words, and are no part of the answer though they look like one."""
+    made = await write(gemini, stream=stream)
+    plain = tokens(answer(Asked(PROMPTS["zh"][-1].system, [material(order())], {}, 7)))
+    assert made.usage.output_tokens == plain + 7
 
 
 async def test_failed_tries_cost_too(gemini: Gemini) -> None:

@@ -161,7 +161,7 @@ class Gemini(StandIn):
             text, ending = text[: len(text) * 2 // 3], "MAX_TOKENS"
         if ending not in {"STOP", "MAX_TOKENS", "MOON_PHASE"}:
             text = text[: len(text) // 4]
-        found: list[dict[str, Any]] = [_piece(None), _piece("They want two versions.", thought=True)]
+        found: list[dict[str, Any]] = [_piece(None), _piece('They want {"versions": []}.', thought=True)]
         found += [_piece(each) for each in pieces(text)]
         if self.told("no_parts"):
             found = [{"candidates": [{"content": {"role": "model"}, "index": 0}]}]

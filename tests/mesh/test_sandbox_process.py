@@ -1,10 +1,12 @@
 """`cadenza sandbox` and a mesh that starts with its stand-ins, as a developer runs them in the first hour."""
 
+import asyncio
 import json
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 async def test_a_wechat_user_logs_in_without_any_account(tmp_path: Path) -> None:
-    """A mesh with SANDBOX=1 takes a login code of the stand-in, which was asked once for whose it is."""
+    """A mesh with SANDBOX=1 takes a code of the stand-in, which is asked once whose it is, and has words of a model."""
     home = Home(tmp_path / "home", {**Home().environ, **FREE, "WORKERS": "0", "SANDBOX": "1", "SANDBOX_PORT": "0"})
     try:
         async with running_mesh(home) as mesh, aiohttp.ClientSession() as http:
@@ -33,10 +35,27 @@ async def test_a_wechat_user_logs_in_without_any_account(tmp_path: Path) -> None
                 assert answer.status == 200, found
             async with http.get(f"{mesh.sandbox_url}/_sandbox/wechat/log") as log:
                 asked = [each for each in (await log.json())["seen"] if each["query"].get("js_code") == code]
+            words = await _words(http, mesh.base_url, found["data"]["access_token"])
+            assert {each["provider"] for each in words["versions"]} == {"gemini"}
         assert found["data"]["is_new"]
         assert len(asked) == 1
     finally:
         Postgres(home.root / "postgres").remove()
+
+
+async def _words(http: aiohttp.ClientSession, base_url: str, token: str) -> dict[str, Any]:
+    """Return words for a song, asked for as soon as the credits of registration are there."""
+    headers = {"Authorization": f"Bearer {token}"}
+    for _ in range(100):
+        async with http.get(f"{base_url}/api/v1/wallet/balance", headers=headers) as answer:
+            if (await answer.json())["data"]["balance"]["available_credits"]:
+                break
+        await asyncio.sleep(0.1)
+    async with http.post(f"{base_url}/api/v1/ai/lyrics", json={"theme": "海边的夏天"}, headers=headers) as answer:
+        found = await answer.json()
+        assert answer.status == 200, found
+        data: dict[str, Any] = found["data"]
+        return data
 
 
 def test_the_command_serves_until_it_is_told_to_stop() -> None:
