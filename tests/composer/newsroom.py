@@ -126,7 +126,6 @@ async def _opened(database_url: str, redis_url: str, folder: Path, settings: dic
             "openai_api_key": openai_chat.KEY,
             "openai_model": openai_chat.MODEL,
             "lyrics_pause_s": 0.01,
-            "lyrics_silence_s": 1.0,
         }
         async with (
             running(database_url, redis_url, folder, **{**given, **settings}) as studio,

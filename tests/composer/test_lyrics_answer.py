@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.composer.domain.draft import LONGEST_PIECE, Drafts, Piece
@@ -42,6 +42,7 @@ def said(spoilt: str = "", theme: str = "海边的夏天") -> str:
     return answer(Asked(ZH.system, [material(order(theme))], {}, 7), spoilt)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=4) | st.lists(JSON, max_size=4))
 def test_all_json_is_read(value: Any) -> None:
     """Whatever JSON can say is read as it is, with escapes and without, and is whole."""
@@ -52,6 +53,7 @@ def test_all_json_is_read(value: Any) -> None:
         assert loose.value == value
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=4), st.integers(0, 400))
 def test_a_cut_is_read_to_the_cut(value: Any, at: int) -> None:
     """JSON that stops anywhere gives what came before, says that something is missing, and never raises."""

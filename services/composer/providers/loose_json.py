@@ -12,6 +12,8 @@ from typing import Any, Final
 
 _THOUGHTS: Final = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+# Nobody knows what a number at the end of the text would have become.
+_CUT_NUMBER: Final = re.compile(r"-?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d*)?)?\Z")
 _SPACE: Final = re.compile(r"\s*")
 _ESCAPES: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS: Final = {"true": True, "false": False, "null": None}
@@ -160,16 +162,19 @@ class _Reader:
         return int(digits, 16)
 
     def _plain(self) -> Any:
+        if _CUT_NUMBER.match(self.text, self.at):
+            self.at, self.cut = len(self.text), True
+            return _NOTHING
         found = _NUMBER.match(self.text, self.at)
         if found:
             self.at = found.end()
-            return float(found[0]) if set(found[0]) & set(".eE") else int(found[0][:18])
+            return float(found[0]) if set(found[0]) & set(".eE") else int(found[0])
         rest = self.text[self.at :]
         for word, value in _WORDS.items():
             if rest.startswith(word):
                 self.at += len(word)
                 return value
-        if any(word.startswith(rest) for word in _WORDS) or rest == "-":
+        if any(word.startswith(rest) for word in _WORDS):
             self.at, self.cut = len(self.text), True
             return _NOTHING
         raise ValueError("no value")
