@@ -107,6 +107,10 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
     "TARGET_REFUSED": Sentence(
         "该手机号或邮箱无法接收，请检查后重试。", "This phone or mailbox cannot be reached. Check it and try again."
     ),
+    "LAST_IDENTITY": Sentence(
+        "这是最后一种登录方式，请先绑定另一种再解绑。",
+        "This is the last way to log in. Add another one before you take it away.",
+    ),
     "UPLOAD_TOO_LARGE": Sentence(
         "文件过大[，上限 {limit_mb} MB]，请压缩、截短，或改用直传地址上传。",
         "The file is too large[; the limit is {limit_mb} MB]. Shorten it, or upload it by a signed address.",

@@ -21,6 +21,9 @@ const call = (method, path, posts) => (request = {}) => {
 // cadenza.auth.v1.CodeService
 export const sendCode = call("POST", "/api/v1/verification/send", true);
 export const getCode = call("GET", "/api/v1/verification/{code_id}");
+// cadenza.auth.v1.IdentityService
+export const bindIdentity = call("POST", "/api/v1/auth/bindIdentity", true);
+export const unbindIdentity = call("DELETE", "/api/v1/users/me/identities/{identity_id}");
 // cadenza.auth.v1.SessionService
 export const anonymousLogin = call("POST", "/api/v1/auth/anonymous", true);
 export const wechatLogin = call("POST", "/api/v1/auth/wechat", true);

@@ -1,12 +1,16 @@
 """The Auth server: configuration, database, Redis, doors, carriers, use cases, servicers, serve."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import Redis
 
 from cadenza.auth.v1.code_service_pb2_grpc import add_CodeServiceServicer_to_server
+from cadenza.auth.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 from cadenza.auth.v1.login_service_pb2_grpc import add_LoginServiceServicer_to_server
 from cadenza.auth.v1.password_service_pb2_grpc import add_PasswordServiceServicer_to_server
 from cadenza.auth.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
@@ -14,17 +18,20 @@ from cadenza.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_ser
 from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
 from services.auth.config import Config
 from services.auth.domain.pepper import Pepper
-from services.auth.providers import AppleDoor, CodeSender, WechatDoor
+from services.auth.providers import AppleDoor, CodeSender, WechatDoor, WechatPhones
 from services.auth.providers.aliyun_sms import AliyunSms
 from services.auth.providers.apple import Apple, AppleOff
 from services.auth.providers.smtp import Smtp
 from services.auth.providers.wechat import Wechat, WechatOff
+from services.auth.providers.wechat_phone import WechatPhone, WechatPhoneOff
 from services.auth.rpc.code import CodeServicer
+from services.auth.rpc.identity import IdentityServicer
 from services.auth.rpc.login import LoginServicer
 from services.auth.rpc.password import PasswordServicer
 from services.auth.rpc.session import SessionServicer
 from services.auth.rpc.user import UserServicer
 from services.auth.usecases.account import Accounts
+from services.auth.usecases.binding import Bindings, Ways
 from services.auth.usecases.code import Codes
 from services.auth.usecases.delivery import Delivery
 from services.auth.usecases.guard import Guards
@@ -46,8 +53,14 @@ from services.kit.rpc.application import Application, Registered
 from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.kit.sealing import Sealer
+from services.kit.wechat import WechatApi
+
+if TYPE_CHECKING:
+    from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceAsyncStub
 
 _PURGE_EVERY_S = 3600.0
+
+Background = Callable[[], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -58,56 +71,66 @@ async def build(config: Config, peers: Peers, *, clock: Clock = now) -> AsyncIte
         stack.push_async_callback(db.close)
         redis = connect(config.redis_url)
         stack.push_async_callback(redis.aclose)
-        outside = await _open_outside(config, stack, clock)
+        outside = await _open_outside(config, stack, redis, clock)
         hasher = Passwords()
         stack.callback(hasher.close)
-
-        lifetimes, countries = config.lifetimes, config.sms_countries
-        sealer = Sealer.from_hex(config.encryption_key, config.encryption_keys_old)
-        pepper = Pepper.from_hex(config.encryption_key, config.encryption_keys_old)
-        longest = timedelta(seconds=config.signing_key_max_age)
-        keys = SigningKeys(db, sealer, clock, access_ttl=lifetimes.access, longest=longest)
         wallet = CreditServiceStub(peers.channel("wallet"))
-        messages = Messages(db, sealer, clock, sms=outside.sms, mail=outside.mail)
-        delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more={MESSAGE: messages.send})
-        sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes, pepper=pepper)
-        identities = Identities(pepper, sealer)
-        log = LoginLog(db, identities, messages, clock)
-        logins = Logins(db, sessions, delivery, clock, log=log)
-        wechat = WechatLogins(logins, outside.wechat, redis, sealer)
-        apple = AppleLogins(logins, outside.apple, identities)
-        codes = Codes(db, messages, pepper, clock, figures=config.code_rules, kick=delivery.dispatcher.kick)
-        guards = Guards(db, pepper, clock)
-        by_code = CodeLogins(logins, codes, identities)
-        accounts = Accounts(
-            db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities,
-            delivery=delivery, log=log,
-        )  # fmt: skip
-        changes = PasswordChanges(
-            db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, log=log
-        )
 
         async def ping_redis() -> None:
             await redis.ping()
 
+        services, background = _assembled(config, db, redis, outside, hasher=hasher, wallet=wallet, clock=clock)
         yield Application(
             name="auth",
-            services=[
-                Registered(add_SessionServiceServicer_to_server, SessionServicer(logins, wechat, sessions, keys)),
-                Registered(add_UserServiceServicer_to_server, UserServicer(Users(db, identities))),
-                Registered(add_CodeServiceServicer_to_server, CodeServicer(codes, messages, countries=countries)),
-                Registered(
-                    add_LoginServiceServicer_to_server,
-                    LoginServicer(accounts, by_code, apple, log, countries=countries),
-                ),
-                Registered(add_PasswordServiceServicer_to_server, PasswordServicer(changes, countries=countries)),
-            ],
+            services=services,
             pings={"database": db.ping, "redis": ping_redis},
-            background=[
-                delivery.dispatcher.run,
-                lambda: _purge_for_ever(sessions.purge, codes.purge, messages.purge, log.purge, guards.purge),
-            ],
+            background=background,
         )
+
+
+def _assembled(
+    config: Config, db: Database, redis: Redis, outside: "_Outside", *, hasher: Passwords,
+    wallet: "CreditServiceAsyncStub", clock: Clock,
+) -> tuple[list[Registered], list[Background]]:  # fmt: skip
+    """Return the servicers over their use cases, and what runs beside them."""
+    lifetimes, countries = config.lifetimes, config.sms_countries
+    sealer = Sealer.from_hex(config.encryption_key, config.encryption_keys_old)
+    pepper = Pepper.from_hex(config.encryption_key, config.encryption_keys_old)
+    longest = timedelta(seconds=config.signing_key_max_age)
+    keys = SigningKeys(db, sealer, clock, access_ttl=lifetimes.access, longest=longest)
+    messages = Messages(db, sealer, clock, sms=outside.sms, mail=outside.mail)
+    delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more={MESSAGE: messages.send})
+    sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes, pepper=pepper)
+    identities = Identities(pepper, sealer)
+    log = LoginLog(db, identities, messages, clock)
+    logins = Logins(db, sessions, delivery, clock, log=log)
+    wechat = WechatLogins(logins, outside.wechat, redis, sealer)
+    apple = AppleLogins(logins, outside.apple, identities)
+    codes = Codes(db, messages, pepper, clock, figures=config.code_rules, kick=delivery.dispatcher.kick)
+    guards = Guards(db, pepper, clock)
+    by_code = CodeLogins(logins, codes, identities)
+    accounts = Accounts(
+        db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities,
+        delivery=delivery, log=log,
+    )  # fmt: skip
+    changes = PasswordChanges(
+        db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, log=log
+    )
+    ways = Ways(codes, wechat, outside.phones, outside.apple, identities=identities, countries=countries)
+    bindings = Bindings(db, sessions, identities, clock)
+    return [
+        Registered(add_SessionServiceServicer_to_server, SessionServicer(logins, wechat, sessions, keys)),
+        Registered(add_UserServiceServicer_to_server, UserServicer(Users(db, identities))),
+        Registered(add_CodeServiceServicer_to_server, CodeServicer(codes, messages, countries=countries)),
+        Registered(
+            add_LoginServiceServicer_to_server, LoginServicer(accounts, by_code, apple, log, countries=countries)
+        ),
+        Registered(add_IdentityServiceServicer_to_server, IdentityServicer(ways, bindings, countries=countries)),
+        Registered(add_PasswordServiceServicer_to_server, PasswordServicer(changes, countries=countries)),
+    ], [
+        delivery.dispatcher.run,
+        lambda: _purge_for_ever(sessions.purge, codes.purge, messages.purge, log.purge, guards.purge),
+    ]
 
 
 @dataclass(frozen=True)
@@ -115,12 +138,13 @@ class _Outside:
     """Those whom Auth asks or who carry for it."""
 
     wechat: WechatDoor
+    phones: WechatPhones
     apple: AppleDoor
     sms: CodeSender | None
     mail: Smtp | None
 
 
-async def _open_outside(config: Config, stack: AsyncExitStack, clock: Clock) -> _Outside:
+async def _open_outside(config: Config, stack: AsyncExitStack, redis: Redis, clock: Clock) -> _Outside:
     """Return the doors and carriers that are configured, closed with the stack."""
     clients = [
         await stack.enter_async_context(HttpClient(name, private_allowed=True))
@@ -130,7 +154,13 @@ async def _open_outside(config: Config, stack: AsyncExitStack, clock: Clock) -> 
     if mail is not None:
         stack.callback(mail.close)
     wechat, apple, sms = clients
-    return _Outside(_wechat_door(config, wechat), _apple_door(config, apple, clock), _sms(config, sms, clock), mail)
+    return _Outside(
+        _wechat_door(config, wechat),
+        _wechat_phones(config, wechat, redis),
+        _apple_door(config, apple, clock),
+        _sms(config, sms, clock),
+        mail,
+    )
 
 
 def _wechat_door(config: Config, http: HttpClient) -> WechatDoor:
@@ -144,6 +174,21 @@ def _wechat_door(config: Config, http: HttpClient) -> WechatDoor:
         app_secret=config.wechat_app_secret,
         timeout_s=config.wechat_timeout_s,
     )
+
+
+def _wechat_phones(config: Config, http: HttpClient, redis: Redis) -> WechatPhones:
+    """Return who knows phones by WeChat if a mini-program is configured."""
+    if not config.wechat_app_id:
+        return WechatPhoneOff()
+    api = WechatApi(
+        http,
+        redis,
+        base_url=config.wechat_base_url,
+        app_id=config.wechat_app_id,
+        app_secret=config.wechat_app_secret,
+        timeout_s=config.wechat_timeout_s,
+    )
+    return WechatPhone(api, app_id=config.wechat_app_id)
 
 
 def _apple_door(config: Config, http: HttpClient, clock: Clock) -> AppleDoor:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from cadenza.auth.v1 import code_service_pb2, login_service_pb2, session_service_pb2
 from cadenza.auth.v1.code_service_pb2_grpc import CodeServiceStub
+from cadenza.auth.v1.identity_service_pb2_grpc import IdentityServiceStub
 from cadenza.auth.v1.login_service_pb2_grpc import LoginServiceStub
 from cadenza.auth.v1.password_service_pb2_grpc import PasswordServiceStub
 from cadenza.auth.v1.session_service_pb2_grpc import SessionServiceStub
@@ -63,6 +64,11 @@ class House:
     def logins(self) -> Any:
         """Return the stub of logins."""
         return LoginServiceStub(self.local.peers("gateway").channel("auth"))
+
+    @property
+    def identities(self) -> Any:
+        """Return the stub of identities."""
+        return IdentityServiceStub(self.local.peers("gateway").channel("auth"))
 
     @property
     def passwords(self) -> Any:

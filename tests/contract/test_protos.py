@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from cadenza.auth.v1 import (
     code_service_pb2,
+    identity_service_pb2,
     login_service_pb2,
     password_service_pb2,
     session_service_pb2,
@@ -37,6 +38,7 @@ FILES = (
     session_service_pb2,
     user_service_pb2,
     code_service_pb2,
+    identity_service_pb2,
     login_service_pb2,
     password_service_pb2,
     credit_service_pb2,

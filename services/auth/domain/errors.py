@@ -48,6 +48,12 @@ class IdentityInUse(DomainError):
     reason = "IDENTITY_IN_USE"
 
 
+class LastIdentity(DomainError):
+    """Without this way to log in nobody could come in any more."""
+
+    reason = "LAST_IDENTITY"
+
+
 class PasswordWeak(DomainError):
     """The password breaks a rule; metadata `rule` is `too_short`, `too_long`, `common` or `account`."""
 

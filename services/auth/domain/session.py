@@ -75,7 +75,8 @@ class OpenSession:
     """A session that has not ended, as its owner sees it."""
 
     session_id: str
-    provider: Provider
+    # None once that way was taken away.
+    provider: Provider | None
     origin: Origin
     create_time: datetime
     seen_time: datetime

@@ -23,6 +23,14 @@ class WechatDoor(Protocol):
         ...
 
 
+class WechatPhones(Protocol):
+    """Knows whose phone a code of the button `getPhoneNumber` stands for."""
+
+    async def phone_of(self, code: str) -> str:
+        """Return the number with its country, `+8613800000000`; raises AuthProviderError."""
+        ...
+
+
 @dataclass(frozen=True)
 class AppleAccount:
     """Who an identity token of Apple names: the same text for one person in all programs of one team."""

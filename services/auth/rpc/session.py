@@ -2,6 +2,7 @@
 
 from cadenza.auth.v1 import session_service_pb2 as pb
 from cadenza.auth.v1 import session_service_pb2_grpc as pb_grpc
+from cadenza.auth.v1 import user_pb2
 from services.auth.domain.device import device_name
 from services.auth.domain.session import OpenSession
 from services.auth.rpc.origin import origin, session_message, timestamp
@@ -101,7 +102,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
 def _open(session: OpenSession, *, current: bool) -> pb.OpenSession:
     return pb.OpenSession(
         session_id=session.session_id,
-        provider=PROVIDERS[session.provider],
+        provider=PROVIDERS[session.provider] if session.provider else user_pb2.Identity.PROVIDER_UNSPECIFIED,
         platform=session.origin.platform,
         device=device_name(session.origin.agent),
         address=session.origin.address,

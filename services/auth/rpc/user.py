@@ -2,7 +2,7 @@
 
 from cadenza.auth.v1 import user_pb2, user_service_pb2_grpc
 from cadenza.auth.v1 import user_service_pb2 as pb
-from services.auth.domain.user import Provider
+from services.auth.domain.user import Identity, Provider
 from services.auth.rpc.origin import timestamp
 from services.auth.usecases.user import Users
 from services.kit.rpc.call import ServicerContext
@@ -27,20 +27,11 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     async def GetMe(self, request: pb.GetMeRequest, context: ServicerContext) -> pb.GetMeResponse:
         """Return the caller's own user."""
         user, identities = await self._users.get(current_user().user_id)
-        ways = [
-            user_pb2.Identity(
-                identity_id=each.identity_id,
-                provider=PROVIDERS[each.provider],
-                label=each.label,
-                create_time=timestamp(each.create_time),
-            )
-            for each in identities
-        ]
         return pb.GetMeResponse(
             user=user_pb2.User(
                 user_id=user.user_id,
                 display_name=user.display_name,
-                identities=ways,
+                identities=[identity_message(each) for each in identities],
                 create_time=timestamp(user.create_time),
                 username=user.username,
                 has_password=user.has_password,
@@ -50,3 +41,13 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     async def FindOpenId(self, request: pb.FindOpenIdRequest, context: ServicerContext) -> pb.FindOpenIdResponse:
         """Return under which id WeChat knows a user."""
         return pb.FindOpenIdResponse(open_id=await self._users.open_id(request.user_id.lower()))
+
+
+def identity_message(identity: Identity) -> user_pb2.Identity:
+    """Return a way to log in as answers carry it."""
+    return user_pb2.Identity(
+        identity_id=identity.identity_id,
+        provider=PROVIDERS[identity.provider],
+        label=identity.label,
+        create_time=timestamp(identity.create_time),
+    )

@@ -66,7 +66,7 @@ async def page(tx: AsyncConnection, user_id: str, *, at: datetime, before: str, 
     """Return open sessions of a user with ids below `before` ("" for all), the newest first."""
     statement = (
         select(sessions, identities.c.provider)
-        .join(identities, identities.c.identity_id == sessions.c.identity_id)
+        .outerjoin(identities, identities.c.identity_id == sessions.c.identity_id)
         .where(_open(user_id, at))
         .order_by(sessions.c.session_id.desc())
         .limit(most)
@@ -76,7 +76,7 @@ async def page(tx: AsyncConnection, user_id: str, *, at: datetime, before: str, 
     return [
         OpenSession(
             session_id=row.session_id,
-            provider=Provider(row.provider),
+            provider=Provider(row.provider) if row.provider else None,
             origin=Origin(row.platform, row.address, row.agent),
             create_time=row.create_time,
             seen_time=row.update_time,
@@ -86,8 +86,10 @@ async def page(tx: AsyncConnection, user_id: str, *, at: datetime, before: str, 
     ]
 
 
-async def revoke_all(tx: AsyncConnection, user_id: str, *, but: str, cause: str, at: datetime) -> list[str]:
-    """End every open session of a user except `but`; return the ids of those that have ended now."""
+async def revoke_all(
+    tx: AsyncConnection, user_id: str, *, but: str, cause: str, at: datetime, identity_id: str = ""
+) -> list[str]:
+    """End every open session of a user except `but`, or those of one identity; return the ids of those ended now."""
     statement = (
         update(sessions)
         .where(_open(user_id, at))
@@ -96,6 +98,8 @@ async def revoke_all(tx: AsyncConnection, user_id: str, *, but: str, cause: str,
     )
     if but:
         statement = statement.where(sessions.c.session_id != but)
+    if identity_id:
+        statement = statement.where(sessions.c.identity_id == identity_id)
     return list((await tx.execute(statement)).scalars())
 
 

@@ -66,7 +66,8 @@ sessions = Table(
     metadata,
     id_column("session_id", primary_key=True),
     id_column("user_id", ForeignKey(users.c.user_id), nullable=False),
-    id_column("identity_id", ForeignKey(identities.c.identity_id), nullable=False),
+    # Of the way that led in; none once that was taken away.
+    id_column("identity_id", ForeignKey(identities.c.identity_id, ondelete="SET NULL"), nullable=True),
     time_column("expire_time"),
     time_column("revoke_time", nullable=True),
     # `logout`, `replay` or `ended` from another session.

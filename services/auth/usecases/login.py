@@ -3,7 +3,7 @@
 import logging
 import unicodedata
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 from redis.asyncio import Redis
@@ -16,7 +16,7 @@ from services.auth.domain.login import Method, Result
 from services.auth.domain.session import Origin
 from services.auth.domain.target import Target
 from services.auth.domain.user import Profile, Provider, User, identity_hash
-from services.auth.providers import AppleDoor, WechatDoor
+from services.auth.providers import AppleDoor, WechatAccount, WechatDoor
 from services.auth.storage import session_key
 from services.auth.storage import user as storage
 from services.auth.storage.user import NewUser
@@ -191,22 +191,35 @@ class WechatLogins:
         Raises AuthProviderError when WeChat does not vouch for the code.
         """
         account = await self._door.exchange(code)
+        door = replace(self._door_of(account), profile=Profile(printable(nick_name), avatar_url))
+        logged_in = await self._logins.enter(door, origin)
+        await self._keep(logged_in.identity_id, account)
+        return logged_in
+
+    async def door_of(self, code: str) -> Door:
+        """Return the way in that a code stands for, to be bound; raises AuthProviderError.
+
+        WeChat ends the session key before it with every code, so the next login brings the one to keep.
+        """
+        return self._door_of(await self._door.exchange(code))
+
+    def _door_of(self, account: WechatAccount) -> Door:
         known = orjson.dumps({"open_id": account.open_id, "union_id": account.union_id})
         digest = identity_hash(Provider.WECHAT, account.open_id)
-        door = Door(
+        return Door(
             provider=Provider.WECHAT,
             hashes=(digest,),
             method=Method.PROVIDER,
-            profile=Profile(printable(nick_name), avatar_url),
             sealed=lambda _: self._sealer.seal(known, f"auth.identities:{digest.hex()}"),
         )
-        logged_in = await self._logins.enter(door, origin)
+
+    async def _keep(self, identity_id: str, account: WechatAccount) -> None:
+        """Keep the newest session key, which decrypts what the mini-program may send later."""
         try:
-            await session_key.keep(self._redis, self._sealer, logged_in.identity_id, account.session_key)
+            await session_key.keep(self._redis, self._sealer, identity_id, account.session_key)
         except (RedisError, OSError) as error:
-            # The key decrypts what the mini-program may send later; the login stands without it.
+            # The login stands without it.
             _log.warning("the WeChat session key was not kept: %s", type(error).__name__)
-        return logged_in
 
 
 def printable(name: str) -> str:

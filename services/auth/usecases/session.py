@@ -204,9 +204,14 @@ class Sessions:
         await self.publish_ends(ended)
         return len(ended)
 
-    async def promise_ends(self, tx: AsyncConnection, user_id: str, *, cause: str, but: str = "") -> list[str]:
-        """End all open sessions of a user except `but` in the open transaction; return their ids for `publish_ends`."""
-        ended = await storage.revoke_all(tx, user_id, but=but, cause=cause, at=self._clock())
+    async def promise_ends(
+        self, tx: AsyncConnection, user_id: str, *, cause: str, but: str = "", identity_id: str = ""
+    ) -> list[str]:
+        """End a user's open sessions except `but`, or those of one identity, in the open transaction.
+
+        Returns their ids for `publish_ends`.
+        """
+        ended = await storage.revoke_all(tx, user_id, but=but, cause=cause, at=self._clock(), identity_id=identity_id)
         for session_id in ended:
             await self._delivery.promise_revocation(tx, session_id)
         return ended

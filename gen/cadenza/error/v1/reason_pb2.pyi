@@ -78,6 +78,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The code or letter could not be sent."""
     REASON_TARGET_REFUSED: _Reason.ValueType  # 20013
     """There is no such phone or mailbox, or it takes nothing."""
+    REASON_LAST_IDENTITY: _Reason.ValueType  # 20014
+    """The last way to log in cannot be taken away."""
     REASON_UPLOAD_TOO_LARGE: _Reason.ValueType  # 30001
     """The file is larger than this way of uploading accepts."""
     REASON_UPLOAD_FORMAT_INVALID: _Reason.ValueType  # 30002
@@ -232,6 +234,8 @@ REASON_MESSAGE_NOT_SENT: Reason.ValueType  # 20012
 """The code or letter could not be sent."""
 REASON_TARGET_REFUSED: Reason.ValueType  # 20013
 """There is no such phone or mailbox, or it takes nothing."""
+REASON_LAST_IDENTITY: Reason.ValueType  # 20014
+"""The last way to log in cannot be taken away."""
 REASON_UPLOAD_TOO_LARGE: Reason.ValueType  # 30001
 """The file is larger than this way of uploading accepts."""
 REASON_UPLOAD_FORMAT_INVALID: Reason.ValueType  # 30002

@@ -158,6 +158,11 @@ class Reason(betterproto2.Enum):
     There is no such phone or mailbox, or it takes nothing.
     """
 
+    LAST_IDENTITY = 20014
+    """
+    The last way to log in cannot be taken away.
+    """
+
     UPLOAD_TOO_LARGE = 30001
     """
     The file is larger than this way of uploading accepts.
@@ -419,6 +424,7 @@ class Reason(betterproto2.Enum):
             20011: "REASON_PASSWORD_WEAK",
             20012: "REASON_MESSAGE_NOT_SENT",
             20013: "REASON_TARGET_REFUSED",
+            20014: "REASON_LAST_IDENTITY",
             30001: "REASON_UPLOAD_TOO_LARGE",
             30002: "REASON_UPLOAD_FORMAT_INVALID",
             30003: "REASON_UPLOAD_DURATION_INVALID",
@@ -498,6 +504,7 @@ class Reason(betterproto2.Enum):
             "REASON_PASSWORD_WEAK": 20011,
             "REASON_MESSAGE_NOT_SENT": 20012,
             "REASON_TARGET_REFUSED": 20013,
+            "REASON_LAST_IDENTITY": 20014,
             "REASON_UPLOAD_TOO_LARGE": 30001,
             "REASON_UPLOAD_FORMAT_INVALID": 30002,
             "REASON_UPLOAD_DURATION_INVALID": 30003,
