@@ -112,6 +112,7 @@ STATUSES: Final[Mapping[str, int]] = {
 _FALLBACK: Final = "UNKNOWN_ERROR"
 _RETRY_AFTER_S: Final = {429: "5", 503: "2"}
 _UNAUTHORIZED: Final = 401
+_AWAY: Final = 503
 _FIRST_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 
@@ -126,6 +127,9 @@ def failure(error: DomainError, caller: Caller) -> web.Response:
     """Return the answer that tells the error, with the headers its status asks for."""
     reason = error.reason if error.reason in STATUSES else _FALLBACK
     status = STATUSES[reason]
+    if reason == "AUTH_PROVIDER_ERROR" and error.metadata.get("cause") == "unreachable":
+        # The person was not refused: the same login may succeed in a moment.
+        status = _AWAY
     response = web.Response(body=orjson.dumps(failure_body(error, caller)), status=status, content_type=JSON)
     if status == _UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = _challenge(caller)
