@@ -13,19 +13,34 @@ from aiohttp import web
 
 from services.mesh.orphan import end_with_parent
 from tests.fakes.ace_step import AceStep
+from tests.fakes.aliyun_sms import AliyunSms
 from tests.fakes.apple import Apple
+from tests.fakes.dingtalk import DingTalk
 from tests.fakes.gemini import Gemini
 from tests.fakes.minimax import MiniMax
 from tests.fakes.openai_chat import OpenAiChat
 from tests.fakes.otlp import Otlp
 from tests.fakes.sandbox import Sandbox
+from tests.fakes.smtp import Smtp
 from tests.fakes.suno import Suno
 from tests.fakes.wechat import Wechat
 
 if TYPE_CHECKING:
     from tests.fakes.stand_in import StandIn
 
-VENDORS: Final[tuple[type[StandIn], ...]] = (Wechat, Gemini, OpenAiChat, Suno, MiniMax, AceStep, Apple, Otlp)
+VENDORS: Final[tuple[type[StandIn], ...]] = (
+    Wechat,
+    Gemini,
+    OpenAiChat,
+    Suno,
+    MiniMax,
+    AceStep,
+    Apple,
+    Otlp,
+    AliyunSms,
+    Smtp,
+    DingTalk,
+)
 LOOPBACK = "127.0.0.1"
 
 

@@ -48,7 +48,7 @@ _PAGE = """<!doctype html>
 {% for vendor in vendors %}
 <h2 id="{{ vendor.name }}">{{ vendor.name }}</h2>
 <p>{{ (vendor.__doc__ or "").strip().splitlines()[0] }} <a href="/_sandbox/{{ vendor.name }}/log">Log</a></p>
-{% for name, value in vendor.settings().items() %}<div><code>{{ name }}={{ value }}</code></div>{% endfor %}
+{% for name, value in vendor.credentials().items() %}<div><code>{{ name }}={{ value }}</code></div>{% endfor %}
 <p>Let the next request go wrong:
 {% for fault in vendor.FAULTS %}
 <form method="post" action="/_sandbox/{{ vendor.name }}/faults"><button name="fault" value="{{ fault }}">{{ fault }}

@@ -138,6 +138,10 @@ class StandIn:
         """Return the settings that point the mesh at this stand-in, where it listens now (`url`)."""
         return {}
 
+    def credentials(self) -> dict[str, str]:
+        """Return addresses and keys as the page shows them to whoever wants to call this stand-in."""
+        return self.settings()
+
     async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
         """Do what a client of this vendor ordinarily does, with a wrong key if told so, and return the answers.
 

@@ -198,7 +198,7 @@ def _message_value(kind: Descriptor, chance: random.Random, depth: int) -> Messa
     return random_message(GetMessageClass(kind), chance, depth - 1)
 
 
-def _scalar(field: FieldDescriptor, chance: random.Random) -> Any:  # noqa: PLR0911  # one answer for each kind
+def _scalar(field: FieldDescriptor, chance: random.Random) -> Any:  # one answer for each kind
     kind = field.type
     if kind == FieldDescriptor.TYPE_STRING:
         return chance.choice(_TEXTS)
