@@ -87,7 +87,7 @@ def metadata_of(request: web.Request, *, token: str = "") -> tuple[tuple[str, st
         ("accept-language", caller.locale),
         ("x-client-ip", caller.address),
     ]
-    agent = "".join(each for each in headers.get("User-Agent", "")[:_LONGEST_AGENT] if " " <= each <= "~")
+    agent = agent_of(request)
     if agent:
         entries.append(("x-client-agent", agent))
     authorization = caller.authorization or (f"Bearer {token}" if token else "")
@@ -102,6 +102,11 @@ def metadata_of(request: web.Request, *, token: str = "") -> tuple[tuple[str, st
                 raise ParamInvalid.of(name, f"must match {pattern.pattern}", "header")
             entries.append((name.lower(), value))
     return tuple(entries)
+
+
+def agent_of(request: web.Request) -> str:
+    """Return what the client calls itself, in what a header of gRPC may carry; empty when it does not say."""
+    return "".join(each for each in request.headers.get("User-Agent", "")[:_LONGEST_AGENT] if " " <= each <= "~")
 
 
 def platform_of(request: web.Request) -> str:

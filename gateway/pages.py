@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from cadenza.share.v1.share_service_pb2 import ResolveShareRequest, SharedTrack, UnlockShareRequest
 from cadenza.share.v1.share_service_pb2_grpc import ShareServiceStub
-from gateway.caller import CALLER
+from gateway.caller import CALLER, agent_of
 from gateway.config import Config
 from gateway.envelope import STATUSES, told_as
 from gateway.headers import security_headers
@@ -301,6 +301,7 @@ def _metadata(http: web.Request) -> tuple[tuple[str, str], ...]:
         ("x-platform", DEFAULT_PLATFORM),
         ("accept-language", caller.locale),
         ("x-client-ip", caller.address),
+        ("x-client-agent", agent_of(http)),
     )
 
 

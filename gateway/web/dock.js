@@ -6,7 +6,7 @@ import { say } from "./text.js";
 
 const current = { id: "", audio: null, list: [] };
 
-// Plays a song ({id, title, src, peaks, seconds, renew}), or holds it when it is the one that plays; `list` goes on after it.
+// Plays a song ({id, title, src, peaks, seconds, renew, heard}), or holds it when it is the one that plays; `list` goes on after it.
 export function playSong(song, list) {
   if (current.id === song.id) return current.audio.paused ? current.audio.play().catch(() => {}) : current.audio.pause();
   current.audio?.pause();
@@ -17,6 +17,7 @@ export function playSong(song, list) {
   $("dock").hidden = false;
   document.body.classList.add("docked");
   for (const event of ["play", "pause"]) current.audio.addEventListener(event, showPlaying);
+  if (song.heard) current.audio.addEventListener("play", (event) => event.target.currentTime < 1 && song.heard());
   current.audio.addEventListener("ended", () => {
     const next = current.list[current.list.findIndex((each) => each.id === song.id) + 1];
     if (next) playSong(next, current.list);

@@ -1,7 +1,7 @@
 // The songs that their owners show to everybody, by style, the newest first, as many as one scrolls to.
 
 import { callPatiently } from "./api.js";
-import { listPublicSongs, resolveShare } from "./client.js";
+import { listPublicSongs, playShare, resolveShare } from "./client.js";
 import { showPlaying } from "./dock.js";
 import { $, el, endless } from "./dom.js";
 import { skeletons, songRow } from "./song-row.js";
@@ -14,6 +14,10 @@ const shown = { songs: [], token: "", category: "", asked: 0 };
 export function beginPublic({ complain }) {
   endless($("public-more"), () => loadPublic({ more: true }), complain);
   for (const radio of document.querySelectorAll('input[name="category"]')) radio.addEventListener("change", () => (location.hash = new URLSearchParams({ public: radio.value })));
+  $("public-played").addEventListener("change", () => {
+    shown.songs = [];
+    openPublic(shown.category).catch(complain);
+  });
 }
 
 export async function openPublic(category) {
@@ -33,7 +37,7 @@ export async function openPublic(category) {
 
 async function loadPublic({ more = false } = {}) {
   const asked = ++shown.asked;
-  const page = await callPatiently(listPublicSongs({ page_size: PAGE, category: shown.category, page_token: more ? shown.token : "" }));
+  const page = await callPatiently(listPublicSongs({ page_size: PAGE, category: shown.category, order: $("public-played").checked ? "most_played" : "newest", page_token: more ? shown.token : "" }));
   if (asked !== shown.asked) return; // another category has been chosen meanwhile
   if (!more) $("public-songs").replaceChildren();
   shown.songs = more ? [...shown.songs, ...page.songs] : page.songs;
@@ -54,14 +58,15 @@ function append(songs) {
   showPlaying();
 }
 
-const playable = (song) => ({ id: song.share_code, title: song.title, src: song.audio_url, peaks: song.peaks, seconds: song.duration_ms / 1000, renew: () => renew(song) });
+const playable = (song) => ({ id: song.share_code, title: song.title, src: song.audio_url, peaks: song.peaks, seconds: song.duration_ms / 1000, renew: () => renew(song), heard: () => callPatiently(playShare({ share_code: song.share_code })).catch(() => {}) });
 
 async function renew(song) {
   return (await callPatiently(resolveShare({ share_code: song.share_code }))).shared_track.audio_url;
 }
 
 function row(song) {
-  const words = [song.style ? styleName(song.style) : "", clock(song.duration_ms / 1000)].filter(Boolean).join(" · ");
+  const played = song.play_count ? say("public.plays", { count: song.play_count }) : "";
+  const words = [song.style ? styleName(song.style) : "", clock(song.duration_ms / 1000), played].filter(Boolean).join(" · ");
   const title = song.title || say("share.untitled");
   return songRow({ title, words, cover: song.cover_url, song: playable(song), list: () => shown.songs.map(playable), href: song.link_url, target: "_blank", aside: [el("span", { className: "state" }, keyName(song.key))] });
 }

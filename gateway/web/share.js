@@ -1,6 +1,6 @@
 // What the page of a song adds where scripts run: the outline fills as one listens and can be pointed at, the link can be copied.
 
-import { resolveShare } from "./client.js";
+import { playShare, resolveShare } from "./client.js";
 import { follow } from "./follow.js";
 
 const sound = document.querySelector("audio");
@@ -22,6 +22,14 @@ sound?.addEventListener("error", async () => {
   sound.src = (await answer.json()).data.shared_track.audio_url;
   sound.currentTime = at;
   if (wanted) sound.play().catch(() => {});
+});
+
+// Counted once for a listening; the other side knows whether it is one.
+sound?.addEventListener("play", () => {
+  if (sound.currentTime > 1) return;
+  const { code, ticket } = document.body.dataset;
+  const { method, path, body } = playShare({ share_code: code, ...(ticket && { ticket }) });
+  fetch(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body ?? {}), keepalive: true }).catch(() => {});
 });
 
 if (sound && heard) {

@@ -102,6 +102,7 @@ export const deleteAsset = call("DELETE", "/api/v1/assets/{asset_id}");
 export const createShare = call("POST", "/api/v1/tracks/{track_id}/share", true);
 export const resolveShare = call("GET", "/api/v1/shares/{share_code}");
 export const unlockShare = call("POST", "/api/v1/shares/{share_code}/unlock", true);
+export const playShare = call("POST", "/api/v1/shares/{share_code}/play", true);
 export const listShares = call("GET", "/api/v1/shares");
 export const updateShare = call("PATCH", "/api/v1/shares/{share_code}", true);
 export const listPublicSongs = call("GET", "/api/v1/public/songs");

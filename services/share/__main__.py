@@ -14,8 +14,9 @@ from services.kit.rpc.application import Application, Registered
 from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.share.config import Config
-from services.share.rpc import ShareServicer
-from services.share.usecases import Shares
+from services.share.rpc.share import ShareServicer
+from services.share.usecases.play import Plays
+from services.share.usecases.share import Shares
 
 
 @asynccontextmanager
@@ -24,11 +25,12 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     db = Database(config.database_url)
     passwords = Passwords()
     shares = Shares(db, TrackServiceStub(peers.channel("composer")), now, passwords=passwords)
+    plays = Plays(db, shares, now)
     try:
         yield Application(
             name="share",
             services=[
-                Registered(add_ShareServiceServicer_to_server, ShareServicer(shares, config.public_url)),
+                Registered(add_ShareServiceServicer_to_server, ShareServicer(shares, plays, config.public_url)),
             ],
             pings={"database": db.ping},
         )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.share.domain import ALPHABET, CODE_LENGTH, Variant, is_code, link, new_code, pick
+from services.share.domain.share import ALPHABET, CODE_LENGTH, Variant, is_code, link, new_code, pick
 
 _A = Variant(
     variant_id="a",

@@ -13,7 +13,7 @@ from services.kit.db.engine import Database
 from services.kit.errors import RemoteError
 from services.kit.ids import new_id
 from services.kit.rpc.errors import from_rpc
-from services.share.storage import shares
+from services.share.storage.tables import shares
 from tests.share.conftest import Sharing
 
 

@@ -12,7 +12,7 @@ from services.kit.db.migrate import check
 from services.kit.errors import RemoteError
 from services.kit.ids import new_id
 from services.kit.rpc.errors import from_rpc
-from services.share.domain import is_code
+from services.share.domain.share import is_code
 from tests.share.conftest import Sharing
 
 
@@ -198,7 +198,7 @@ async def test_code_taken(sharing: Sharing, monkeypatch: pytest.MonkeyPatch) -> 
     """A code that another share has is drawn anew."""
     first = await share(sharing, sharing.add_track().track_id)
     draws = iter([first.share_code, "abcdefghjk"])
-    monkeypatch.setattr("services.share.domain.new_code", lambda: next(draws))
+    monkeypatch.setattr("services.share.domain.share.new_code", lambda: next(draws))
 
     assert (await share(sharing, sharing.add_track().track_id)).share_code == "abcdefghjk"
 

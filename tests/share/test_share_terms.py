@@ -16,9 +16,9 @@ from services.kit.errors import DomainError, RemoteError
 from services.kit.ids import new_id
 from services.kit.passwords import Passwords
 from services.kit.rpc.errors import from_rpc
-from services.share.domain import GUESS_WINDOW, GUESSES_OF_ALL, TICKET_LIFE, Share, State, Terms
-from services.share.storage import guesses
-from services.share.usecases import Shares
+from services.share.domain.share import GUESS_WINDOW, GUESSES_OF_ALL, TICKET_LIFE, Share, State, Terms
+from services.share.storage.tables import guesses
+from services.share.usecases.share import Shares
 from tests.share.conftest import Sharing
 
 NOON = datetime(2031, 5, 4, 12, tzinfo=UTC)

@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/share/v1/share_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x03\n\x05Share\x12\x10\n\x08share_id\x18\x01 \x01(\t\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.Share.State\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nview_count\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06listed\x18\t \x01(\x08\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locked\x18\x0c \x01(\x08\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xcf\x02\n\x0bSharedTrack\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\taudio_url\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x11\n\tcover_url\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x0e\n\x06lyrics\x18\t \x01(\t\x12\x11\n\x05peaks\x18\n \x03(\x05\x42\x02\x10\x01\x12\x10\n\x08link_url\x18\x0b \x01(\t\x12\x0e\n\x06\x63hords\x18\x0c \x03(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08provider\x18\x0e \x01(\t\x12+\n\x05lines\x18\x0f \x03(\x0b\x32\x1c.cadenza.share.v1.SharedLine\"q\n\nSharedLine\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x33\n\tsyllables\x18\x04 \x03(\x0b\x32 .cadenza.share.v1.SharedSyllable\"@\n\x0eSharedSyllable\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\"\xab\x03\n\x12\x43reateShareRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x0bshare_types\x18\x02 \x03(\x0e\x32\x1b.cadenza.share.v1.ShareTypeB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x00\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x01\x88\x01\x01\x42\r\n\x0b_lifetime_sB\x0b\n\t_password\"c\n\x13\x43reateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08link_url\x18\x03 \x01(\t\"Q\n\x13ResolveShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"K\n\x14ResolveShareResponse\x12\x33\n\x0cshared_track\x18\x01 \x01(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\"Q\n\x12UnlockShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1c\n\x08password\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18@\"[\n\x13UnlockShareResponse\x12\x13\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x11ListSharesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"V\n\x12ListSharesResponse\x12\'\n\x06shares\x18\x01 \x03(\x0b\x32\x17.cadenza.share.v1.Share\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x03\n\x12UpdateShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x13\n\x06listed\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x01\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x02\x88\x01\x01\x42\t\n\x07_listedB\r\n\x0b_lifetime_sB\x0b\n\t_password\"=\n\x13UpdateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\"m\n\x16ListPublicSongsRequest\x12\x19\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"`\n\x17ListPublicSongsResponse\x12,\n\x05songs\x18\x01 \x03(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x12RevokeShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"=\n\x13RevokeShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share*<\n\tShareType\x12\x1a\n\x16SHARE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHARE_TYPE_LINK\x10\x01\x32\xdd\x07\n\x0cShareService\x12\x92\x01\n\x0b\x43reateShare\x12$.cadenza.share.v1.CreateShareRequest\x1a%.cadenza.share.v1.CreateShareResponse\"6\x90\x02\x02\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/tracks/{track_id}/share:\x01*\x12\x89\x01\n\x0cResolveShare\x12%.cadenza.share.v1.ResolveShareRequest\x1a&.cadenza.share.v1.ResolveShareResponse\"*\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/shares/{share_code}\x12\x90\x01\n\x0bUnlockShare\x12$.cadenza.share.v1.UnlockShareRequest\x1a%.cadenza.share.v1.UnlockShareResponse\"4\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/shares/{share_code}/unlock:\x01*\x12v\n\nListShares\x12#.cadenza.share.v1.ListSharesRequest\x1a$.cadenza.share.v1.ListSharesResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/shares\x12\x89\x01\n\x0bUpdateShare\x12$.cadenza.share.v1.UpdateShareRequest\x1a%.cadenza.share.v1.UpdateShareResponse\"-\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 2\x1b/api/v1/shares/{share_code}:\x01*\x12\x8b\x01\n\x0fListPublicSongs\x12(.cadenza.share.v1.ListPublicSongsRequest\x1a).cadenza.share.v1.ListPublicSongsResponse\"#\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/public/songs\x12\x86\x01\n\x0bRevokeShare\x12$.cadenza.share.v1.RevokeShareRequest\x1a%.cadenza.share.v1.RevokeShareResponse\"*\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/shares/{share_code}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/share/v1/share_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n\x05Share\x12\x10\n\x08share_id\x18\x01 \x01(\t\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.Share.State\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nview_count\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06listed\x18\t \x01(\x08\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locked\x18\x0c \x01(\x08\x12\x12\n\nplay_count\x18\r \x01(\x03\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xe3\x02\n\x0bSharedTrack\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\taudio_url\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x11\n\tcover_url\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x0e\n\x06lyrics\x18\t \x01(\t\x12\x11\n\x05peaks\x18\n \x03(\x05\x42\x02\x10\x01\x12\x10\n\x08link_url\x18\x0b \x01(\t\x12\x0e\n\x06\x63hords\x18\x0c \x03(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08provider\x18\x0e \x01(\t\x12+\n\x05lines\x18\x0f \x03(\x0b\x32\x1c.cadenza.share.v1.SharedLine\x12\x12\n\nplay_count\x18\x10 \x01(\x03\"q\n\nSharedLine\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x33\n\tsyllables\x18\x04 \x03(\x0b\x32 .cadenza.share.v1.SharedSyllable\"@\n\x0eSharedSyllable\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\"\xab\x03\n\x12\x43reateShareRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x0bshare_types\x18\x02 \x03(\x0e\x32\x1b.cadenza.share.v1.ShareTypeB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x00\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x01\x88\x01\x01\x42\r\n\x0b_lifetime_sB\x0b\n\t_password\"c\n\x13\x43reateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08link_url\x18\x03 \x01(\t\"Q\n\x13ResolveShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"K\n\x14ResolveShareResponse\x12\x33\n\x0cshared_track\x18\x01 \x01(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\"Q\n\x12UnlockShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1c\n\x08password\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18@\"[\n\x13UnlockShareResponse\x12\x13\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10PlayShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\'\n\x11PlayShareResponse\x12\x12\n\nplay_count\x18\x01 \x01(\x03\"M\n\x11ListSharesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"V\n\x12ListSharesResponse\x12\'\n\x06shares\x18\x01 \x03(\x0b\x32\x17.cadenza.share.v1.Share\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x03\n\x12UpdateShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x13\n\x06listed\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x01\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x02\x88\x01\x01\x42\t\n\x07_listedB\r\n\x0b_lifetime_sB\x0b\n\t_password\"=\n\x13UpdateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\"\xa5\x01\n\x16ListPublicSongsRequest\x12\x19\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x36\n\x05order\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.PublicOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\"`\n\x17ListPublicSongsResponse\x12,\n\x05songs\x18\x01 \x03(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x12RevokeShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"=\n\x13RevokeShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share*<\n\tShareType\x12\x1a\n\x16SHARE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHARE_TYPE_LINK\x10\x01*b\n\x0bPublicOrder\x12\x1c\n\x18PUBLIC_ORDER_UNSPECIFIED\x10\x00\x12\x17\n\x13PUBLIC_ORDER_NEWEST\x10\x01\x12\x1c\n\x18PUBLIC_ORDER_MOST_PLAYED\x10\x02\x32\xe8\x08\n\x0cShareService\x12\x92\x01\n\x0b\x43reateShare\x12$.cadenza.share.v1.CreateShareRequest\x1a%.cadenza.share.v1.CreateShareResponse\"6\x90\x02\x02\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/tracks/{track_id}/share:\x01*\x12\x89\x01\n\x0cResolveShare\x12%.cadenza.share.v1.ResolveShareRequest\x1a&.cadenza.share.v1.ResolveShareResponse\"*\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/shares/{share_code}\x12\x90\x01\n\x0bUnlockShare\x12$.cadenza.share.v1.UnlockShareRequest\x1a%.cadenza.share.v1.UnlockShareResponse\"4\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/shares/{share_code}/unlock:\x01*\x12\x88\x01\n\tPlayShare\x12\".cadenza.share.v1.PlayShareRequest\x1a#.cadenza.share.v1.PlayShareResponse\"2\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02%\" /api/v1/shares/{share_code}/play:\x01*\x12v\n\nListShares\x12#.cadenza.share.v1.ListSharesRequest\x1a$.cadenza.share.v1.ListSharesResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/shares\x12\x89\x01\n\x0bUpdateShare\x12$.cadenza.share.v1.UpdateShareRequest\x1a%.cadenza.share.v1.UpdateShareResponse\"-\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 2\x1b/api/v1/shares/{share_code}:\x01*\x12\x8b\x01\n\x0fListPublicSongs\x12(.cadenza.share.v1.ListPublicSongsRequest\x1a).cadenza.share.v1.ListPublicSongsResponse\"#\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/public/songs\x12\x86\x01\n\x0bRevokeShare\x12$.cadenza.share.v1.RevokeShareRequest\x1a%.cadenza.share.v1.RevokeShareResponse\"*\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/shares/{share_code}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,6 +55,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNLOCKSHAREREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\004r\002\030@'
   _globals['_UNLOCKSHARERESPONSE'].fields_by_name['ticket']._loaded_options = None
   _globals['_UNLOCKSHARERESPONSE'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
+  _globals['_PLAYSHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
+  _globals['_PLAYSHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_PLAYSHAREREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_PLAYSHAREREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\005r\003\030\200\001'
   _globals['_LISTSHARESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTSHARESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTSHARESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -71,6 +75,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPUBLICSONGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTPUBLICSONGSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTPUBLICSONGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTPUBLICSONGSREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_LISTPUBLICSONGSREQUEST'].fields_by_name['order']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_REVOKESHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
   _globals['_REVOKESHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
   _globals['_SHARESERVICE'].methods_by_name['CreateShare']._loaded_options = None
@@ -79,6 +85,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARESERVICE'].methods_by_name['ResolveShare']._serialized_options = b'\220\002\001\250\273\030\001\202\323\344\223\002\035\022\033/api/v1/shares/{share_code}'
   _globals['_SHARESERVICE'].methods_by_name['UnlockShare']._loaded_options = None
   _globals['_SHARESERVICE'].methods_by_name['UnlockShare']._serialized_options = b'\220\002\002\250\273\030\001\202\323\344\223\002\'\"\"/api/v1/shares/{share_code}/unlock:\001*'
+  _globals['_SHARESERVICE'].methods_by_name['PlayShare']._loaded_options = None
+  _globals['_SHARESERVICE'].methods_by_name['PlayShare']._serialized_options = b'\220\002\002\250\273\030\001\202\323\344\223\002%\" /api/v1/shares/{share_code}/play:\001*'
   _globals['_SHARESERVICE'].methods_by_name['ListShares']._loaded_options = None
   _globals['_SHARESERVICE'].methods_by_name['ListShares']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002\020\022\016/api/v1/shares'
   _globals['_SHARESERVICE'].methods_by_name['UpdateShare']._loaded_options = None
@@ -87,46 +95,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARESERVICE'].methods_by_name['ListPublicSongs']._serialized_options = b'\220\002\001\250\273\030\001\202\323\344\223\002\026\022\024/api/v1/public/songs'
   _globals['_SHARESERVICE'].methods_by_name['RevokeShare']._loaded_options = None
   _globals['_SHARESERVICE'].methods_by_name['RevokeShare']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002\035*\033/api/v1/shares/{share_code}'
-  _globals['_SHARETYPE']._serialized_start=2956
-  _globals['_SHARETYPE']._serialized_end=3016
+  _globals['_SHARETYPE']._serialized_start=3174
+  _globals['_SHARETYPE']._serialized_end=3234
+  _globals['_PUBLICORDER']._serialized_start=3236
+  _globals['_PUBLICORDER']._serialized_end=3334
   _globals['_SHARE']._serialized_start=185
-  _globals['_SHARE']._serialized_end=617
-  _globals['_SHARE_STATE']._serialized_start=531
-  _globals['_SHARE_STATE']._serialized_end=617
-  _globals['_SHAREDTRACK']._serialized_start=620
-  _globals['_SHAREDTRACK']._serialized_end=955
-  _globals['_SHAREDLINE']._serialized_start=957
-  _globals['_SHAREDLINE']._serialized_end=1070
-  _globals['_SHAREDSYLLABLE']._serialized_start=1072
-  _globals['_SHAREDSYLLABLE']._serialized_end=1136
-  _globals['_CREATESHAREREQUEST']._serialized_start=1139
-  _globals['_CREATESHAREREQUEST']._serialized_end=1566
-  _globals['_CREATESHARERESPONSE']._serialized_start=1568
-  _globals['_CREATESHARERESPONSE']._serialized_end=1667
-  _globals['_RESOLVESHAREREQUEST']._serialized_start=1669
-  _globals['_RESOLVESHAREREQUEST']._serialized_end=1750
-  _globals['_RESOLVESHARERESPONSE']._serialized_start=1752
-  _globals['_RESOLVESHARERESPONSE']._serialized_end=1827
-  _globals['_UNLOCKSHAREREQUEST']._serialized_start=1829
-  _globals['_UNLOCKSHAREREQUEST']._serialized_end=1910
-  _globals['_UNLOCKSHARERESPONSE']._serialized_start=1912
-  _globals['_UNLOCKSHARERESPONSE']._serialized_end=2003
-  _globals['_LISTSHARESREQUEST']._serialized_start=2005
-  _globals['_LISTSHARESREQUEST']._serialized_end=2082
-  _globals['_LISTSHARESRESPONSE']._serialized_start=2084
-  _globals['_LISTSHARESRESPONSE']._serialized_end=2170
-  _globals['_UPDATESHAREREQUEST']._serialized_start=2173
-  _globals['_UPDATESHAREREQUEST']._serialized_end=2566
-  _globals['_UPDATESHARERESPONSE']._serialized_start=2568
-  _globals['_UPDATESHARERESPONSE']._serialized_end=2629
-  _globals['_LISTPUBLICSONGSREQUEST']._serialized_start=2631
-  _globals['_LISTPUBLICSONGSREQUEST']._serialized_end=2740
-  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_start=2742
-  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_end=2838
-  _globals['_REVOKESHAREREQUEST']._serialized_start=2840
-  _globals['_REVOKESHAREREQUEST']._serialized_end=2891
-  _globals['_REVOKESHARERESPONSE']._serialized_start=2893
-  _globals['_REVOKESHARERESPONSE']._serialized_end=2954
-  _globals['_SHARESERVICE']._serialized_start=3019
-  _globals['_SHARESERVICE']._serialized_end=4008
+  _globals['_SHARE']._serialized_end=637
+  _globals['_SHARE_STATE']._serialized_start=551
+  _globals['_SHARE_STATE']._serialized_end=637
+  _globals['_SHAREDTRACK']._serialized_start=640
+  _globals['_SHAREDTRACK']._serialized_end=995
+  _globals['_SHAREDLINE']._serialized_start=997
+  _globals['_SHAREDLINE']._serialized_end=1110
+  _globals['_SHAREDSYLLABLE']._serialized_start=1112
+  _globals['_SHAREDSYLLABLE']._serialized_end=1176
+  _globals['_CREATESHAREREQUEST']._serialized_start=1179
+  _globals['_CREATESHAREREQUEST']._serialized_end=1606
+  _globals['_CREATESHARERESPONSE']._serialized_start=1608
+  _globals['_CREATESHARERESPONSE']._serialized_end=1707
+  _globals['_RESOLVESHAREREQUEST']._serialized_start=1709
+  _globals['_RESOLVESHAREREQUEST']._serialized_end=1790
+  _globals['_RESOLVESHARERESPONSE']._serialized_start=1792
+  _globals['_RESOLVESHARERESPONSE']._serialized_end=1867
+  _globals['_UNLOCKSHAREREQUEST']._serialized_start=1869
+  _globals['_UNLOCKSHAREREQUEST']._serialized_end=1950
+  _globals['_UNLOCKSHARERESPONSE']._serialized_start=1952
+  _globals['_UNLOCKSHARERESPONSE']._serialized_end=2043
+  _globals['_PLAYSHAREREQUEST']._serialized_start=2045
+  _globals['_PLAYSHAREREQUEST']._serialized_end=2123
+  _globals['_PLAYSHARERESPONSE']._serialized_start=2125
+  _globals['_PLAYSHARERESPONSE']._serialized_end=2164
+  _globals['_LISTSHARESREQUEST']._serialized_start=2166
+  _globals['_LISTSHARESREQUEST']._serialized_end=2243
+  _globals['_LISTSHARESRESPONSE']._serialized_start=2245
+  _globals['_LISTSHARESRESPONSE']._serialized_end=2331
+  _globals['_UPDATESHAREREQUEST']._serialized_start=2334
+  _globals['_UPDATESHAREREQUEST']._serialized_end=2727
+  _globals['_UPDATESHARERESPONSE']._serialized_start=2729
+  _globals['_UPDATESHARERESPONSE']._serialized_end=2790
+  _globals['_LISTPUBLICSONGSREQUEST']._serialized_start=2793
+  _globals['_LISTPUBLICSONGSREQUEST']._serialized_end=2958
+  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_start=2960
+  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_end=3056
+  _globals['_REVOKESHAREREQUEST']._serialized_start=3058
+  _globals['_REVOKESHAREREQUEST']._serialized_end=3109
+  _globals['_REVOKESHARERESPONSE']._serialized_start=3111
+  _globals['_REVOKESHARERESPONSE']._serialized_end=3172
+  _globals['_SHARESERVICE']._serialized_start=3337
+  _globals['_SHARESERVICE']._serialized_end=4465
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,30 @@ SHARE_TYPE_LINK: ShareType.ValueType  # 1
 """A web page."""
 Global___ShareType: _TypeAlias = ShareType  # noqa: Y015
 
+class _PublicOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PublicOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PublicOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PUBLIC_ORDER_UNSPECIFIED: _PublicOrder.ValueType  # 0
+    """Unknown; the newest first."""
+    PUBLIC_ORDER_NEWEST: _PublicOrder.ValueType  # 1
+    """The newest shares first."""
+    PUBLIC_ORDER_MOST_PLAYED: _PublicOrder.ValueType  # 2
+    """The most played first. Songs that are played while one pages may come twice."""
+
+class PublicOrder(_PublicOrder, metaclass=_PublicOrderEnumTypeWrapper):
+    """Names the orders of the public list."""
+
+PUBLIC_ORDER_UNSPECIFIED: PublicOrder.ValueType  # 0
+"""Unknown; the newest first."""
+PUBLIC_ORDER_NEWEST: PublicOrder.ValueType  # 1
+"""The newest shares first."""
+PUBLIC_ORDER_MOST_PLAYED: PublicOrder.ValueType  # 2
+"""The most played first. Songs that are played while one pages may come twice."""
+Global___PublicOrder: _TypeAlias = PublicOrder  # noqa: Y015
+
 @_typing.final
 class Share(_message.Message):
     """A track that others may hear."""
@@ -85,6 +109,7 @@ class Share(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     LOCKED_FIELD_NUMBER: _builtins.int
+    PLAY_COUNT_FIELD_NUMBER: _builtins.int
     share_id: _builtins.str
     """Identifier of the share."""
     share_code: _builtins.str
@@ -103,6 +128,8 @@ class Share(_message.Message):
     """Category it is listed under: the style of its sound when it was put there; empty while it is not listed."""
     locked: _builtins.bool
     """True when a password is asked for."""
+    play_count: _builtins.int
+    """How often somebody listened."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the share was made."""
@@ -130,10 +157,11 @@ class Share(_message.Message):
         category: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         locked: _builtins.bool = ...,
+        play_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "create_time", b"create_time", "expire_time", b"expire_time", "link_url", b"link_url", "listed", b"listed", "locked", b"locked", "revoke_time", b"revoke_time", "share_code", b"share_code", "share_id", b"share_id", "state", b"state", "track_id", b"track_id", "view_count", b"view_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "create_time", b"create_time", "expire_time", b"expire_time", "link_url", b"link_url", "listed", b"listed", "locked", b"locked", "play_count", b"play_count", "revoke_time", b"revoke_time", "share_code", b"share_code", "share_id", b"share_id", "state", b"state", "track_id", b"track_id", "view_count", b"view_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -160,6 +188,7 @@ class SharedTrack(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
+    PLAY_COUNT_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
     """The code."""
     title: _builtins.str
@@ -182,6 +211,8 @@ class SharedTrack(_message.Message):
     """Address of the page."""
     provider: _builtins.str
     """Who made the music, for example `offline`."""
+    play_count: _builtins.int
+    """How often somebody listened."""
     @_builtins.property
     def peaks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Loudest value of each of up to 256 equal stretches, from 0 to 100."""
@@ -216,10 +247,11 @@ class SharedTrack(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         provider: _builtins.str = ...,
         lines: _abc.Iterable[Global___SharedLine] | None = ...,
+        play_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_url", b"audio_url", "chords", b"chords", "cover_url", b"cover_url", "create_time", b"create_time", "duration_ms", b"duration_ms", "key", b"key", "lines", b"lines", "link_url", b"link_url", "lyrics", b"lyrics", "peaks", b"peaks", "provider", b"provider", "share_code", b"share_code", "style", b"style", "tempo_bpm", b"tempo_bpm", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_url", b"audio_url", "chords", b"chords", "cover_url", b"cover_url", "create_time", b"create_time", "duration_ms", b"duration_ms", "key", b"key", "lines", b"lines", "link_url", b"link_url", "lyrics", b"lyrics", "peaks", b"peaks", "play_count", b"play_count", "provider", b"provider", "share_code", b"share_code", "style", b"style", "tempo_bpm", b"tempo_bpm", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,6 +503,54 @@ class UnlockShareResponse(_message.Message):
 Global___UnlockShareResponse: _TypeAlias = UnlockShareResponse  # noqa: Y015
 
 @_typing.final
+class PlayShareRequest(_message.Message):
+    """Says that somebody begins to listen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_CODE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    share_code: _builtins.str
+    """The code."""
+    ticket: _builtins.str
+    """What UnlockShare has answered; only a share with a password asks for it."""
+    def __init__(
+        self,
+        *,
+        share_code: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share_code", b"share_code", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlayShareRequest: _TypeAlias = PlayShareRequest  # noqa: Y015
+
+@_typing.final
+class PlayShareResponse(_message.Message):
+    """Answers with the count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAY_COUNT_FIELD_NUMBER: _builtins.int
+    play_count: _builtins.int
+    """How often somebody listened."""
+    def __init__(
+        self,
+        *,
+        play_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["play_count", b"play_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlayShareResponse: _TypeAlias = PlayShareResponse  # noqa: Y015
+
+@_typing.final
 class ListSharesRequest(_message.Message):
     """Asks for a page of shares."""
 
@@ -602,22 +682,26 @@ class ListPublicSongsRequest(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
     category: _builtins.str
     """Style, for example `folk`; empty for all."""
     page_size: _builtins.int
     """Most songs to return; 0 means 20, values above 100 mean 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty for the first page."""
+    """`next_page_token` of the page before, in the same order; empty for the first page."""
+    order: Global___PublicOrder.ValueType
+    """What comes first; unspecified means the newest."""
     def __init__(
         self,
         *,
         category: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order: Global___PublicOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -635,7 +719,7 @@ class ListPublicSongsResponse(_message.Message):
     """Token of the next page; empty on the last page."""
     @_builtins.property
     def songs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SharedTrack]:
-        """The songs, the newest shares first."""
+        """The songs, in the order asked for."""
 
     def __init__(
         self,

@@ -50,6 +50,11 @@ class ShareServiceStub:
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareRequest.SerializeToString,
                 response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareResponse.FromString,
                 _registered_method=True)
+        self.PlayShare = channel.unary_unary(
+                '/cadenza.share.v1.ShareService/PlayShare',
+                request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.PlayShareRequest.SerializeToString,
+                response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.PlayShareResponse.FromString,
+                _registered_method=True)
         self.ListShares = channel.unary_unary(
                 '/cadenza.share.v1.ShareService/ListShares',
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListSharesRequest.SerializeToString,
@@ -100,6 +105,14 @@ class ShareServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlayShare(self, request, context):
+        """Counts that somebody listens to a shared song. The same listener counts again once the song could have ended, and at
+        least thirty seconds later; programs that nobody listens through count nothing. Fails as ResolveShare does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListShares(self, request, context):
         """Lists the caller's shares, the newest first.
         """
@@ -116,8 +129,8 @@ class ShareServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPublicSongs(self, request, context):
-        """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
-        is left out, so that a page may be shorter than asked for though another one follows.
+        """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
+        that is gone since is left out, so that a page may be shorter than asked for though another one follows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,6 +160,11 @@ def add_ShareServiceServicer_to_server(servicer, server):
                     servicer.UnlockShare,
                     request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareRequest.FromString,
                     response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareResponse.SerializeToString,
+            ),
+            'PlayShare': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlayShare,
+                    request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.PlayShareRequest.FromString,
+                    response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.PlayShareResponse.SerializeToString,
             ),
             'ListShares': grpc.unary_unary_rpc_method_handler(
                     servicer.ListShares,
@@ -251,6 +269,33 @@ class ShareService:
             '/cadenza.share.v1.ShareService/UnlockShare',
             cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareRequest.SerializeToString,
             cadenza_dot_share_dot_v1_dot_share__service__pb2.UnlockShareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlayShare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.share.v1.ShareService/PlayShare',
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.PlayShareRequest.SerializeToString,
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.PlayShareResponse.FromString,
             options,
             channel_credentials,
             insecure,

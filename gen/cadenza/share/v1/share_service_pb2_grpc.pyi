@@ -45,6 +45,10 @@ class ShareServiceStub:
     """Answers the password of a share with a ticket that opens it for twelve hours, or until the password is changed.
     Fails with SHARE_PASSWORD_WRONG, and with RATE_LIMITED after five wrong ones from one place within ten minutes.
     """
+    PlayShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.PlayShareRequest, _share_service_pb2.PlayShareResponse]
+    """Counts that somebody listens to a shared song. The same listener counts again once the song could have ended, and at
+    least thirty seconds later; programs that nobody listens through count nothing. Fails as ResolveShare does.
+    """
     ListShares: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ListSharesRequest, _share_service_pb2.ListSharesResponse]
     """Lists the caller's shares, the newest first."""
     UpdateShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.UpdateShareRequest, _share_service_pb2.UpdateShareResponse]
@@ -52,8 +56,8 @@ class ShareServiceStub:
     one takes it off, and listing it fails with PARAM_INVALID. Fails with SHARE_REVOKED for one that was called back.
     """
     ListPublicSongs: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]
-    """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
-    is left out, so that a page may be shorter than asked for though another one follows.
+    """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
+    that is gone since is left out, so that a page may be shorter than asked for though another one follows.
     """
     RevokeShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
@@ -75,6 +79,10 @@ class ShareServiceAsyncStub(ShareServiceStub):
     """Answers the password of a share with a ticket that opens it for twelve hours, or until the password is changed.
     Fails with SHARE_PASSWORD_WRONG, and with RATE_LIMITED after five wrong ones from one place within ten minutes.
     """
+    PlayShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.PlayShareRequest, _share_service_pb2.PlayShareResponse]  # type: ignore[assignment]
+    """Counts that somebody listens to a shared song. The same listener counts again once the song could have ended, and at
+    least thirty seconds later; programs that nobody listens through count nothing. Fails as ResolveShare does.
+    """
     ListShares: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ListSharesRequest, _share_service_pb2.ListSharesResponse]  # type: ignore[assignment]
     """Lists the caller's shares, the newest first."""
     UpdateShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.UpdateShareRequest, _share_service_pb2.UpdateShareResponse]  # type: ignore[assignment]
@@ -82,8 +90,8 @@ class ShareServiceAsyncStub(ShareServiceStub):
     one takes it off, and listing it fails with PARAM_INVALID. Fails with SHARE_REVOKED for one that was called back.
     """
     ListPublicSongs: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]  # type: ignore[assignment]
-    """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
-    is left out, so that a page may be shorter than asked for though another one follows.
+    """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
+    that is gone since is left out, so that a page may be shorter than asked for though another one follows.
     """
     RevokeShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]  # type: ignore[assignment]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
@@ -122,6 +130,16 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PlayShare(
+        self,
+        request: _share_service_pb2.PlayShareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_share_service_pb2.PlayShareResponse, _abc.Awaitable[_share_service_pb2.PlayShareResponse]]:
+        """Counts that somebody listens to a shared song. The same listener counts again once the song could have ended, and at
+        least thirty seconds later; programs that nobody listens through count nothing. Fails as ResolveShare does.
+        """
+
+    @_abc_1.abstractmethod
     def ListShares(
         self,
         request: _share_service_pb2.ListSharesRequest,
@@ -145,8 +163,8 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _share_service_pb2.ListPublicSongsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.ListPublicSongsResponse, _abc.Awaitable[_share_service_pb2.ListPublicSongsResponse]]:
-        """Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
-        is left out, so that a page may be shorter than asked for though another one follows.
+        """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
+        that is gone since is left out, so that a page may be shorter than asked for though another one follows.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,9 @@ __all__ = (
     "ListPublicSongsResponse",
     "ListSharesRequest",
     "ListSharesResponse",
+    "PlayShareRequest",
+    "PlayShareResponse",
+    "PublicOrder",
     "ResolveShareRequest",
     "ResolveShareResponse",
     "RevokeShareRequest",
@@ -42,6 +45,43 @@ if TYPE_CHECKING:
 
 _COMPILER_VERSION = "0.10.1"
 betterproto2.check_compiler_version(_COMPILER_VERSION)
+
+
+class PublicOrder(betterproto2.Enum):
+    """
+    Names the orders of the public list.
+    """
+
+    UNSPECIFIED = 0
+    """
+    Unknown; the newest first.
+    """
+
+    NEWEST = 1
+    """
+    The newest shares first.
+    """
+
+    MOST_PLAYED = 2
+    """
+    The most played first. Songs that are played while one pages may come twice.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "PUBLIC_ORDER_UNSPECIFIED",
+            1: "PUBLIC_ORDER_NEWEST",
+            2: "PUBLIC_ORDER_MOST_PLAYED",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "PUBLIC_ORDER_UNSPECIFIED": 0,
+            "PUBLIC_ORDER_NEWEST": 1,
+            "PUBLIC_ORDER_MOST_PLAYED": 2,
+        }
 
 
 class ShareState(betterproto2.Enum):
@@ -191,7 +231,12 @@ class ListPublicSongsRequest(betterproto2.Message):
 
     page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    `next_page_token` of the page before; empty for the first page.
+    `next_page_token` of the page before, in the same order; empty for the first page.
+    """
+
+    order: "PublicOrder" = betterproto2.field(4, betterproto2.TYPE_ENUM, default_factory=lambda: PublicOrder(0))
+    """
+    What comes first; unspecified means the newest.
     """
 
 
@@ -206,7 +251,7 @@ class ListPublicSongsResponse(betterproto2.Message):
 
     songs: "list[SharedTrack]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    The songs, the newest shares first.
+    The songs, in the order asked for.
     """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -256,6 +301,41 @@ class ListSharesResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("cadenza.share.v1", "ListSharesResponse", ListSharesResponse)
+
+
+@dataclass(eq=False, repr=False)
+class PlayShareRequest(betterproto2.Message):
+    """
+    Says that somebody begins to listen.
+    """
+
+    share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The code.
+    """
+
+    ticket: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    What UnlockShare has answered; only a share with a password asks for it.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "PlayShareRequest", PlayShareRequest)
+
+
+@dataclass(eq=False, repr=False)
+class PlayShareResponse(betterproto2.Message):
+    """
+    Answers with the count.
+    """
+
+    play_count: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    How often somebody listened.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "PlayShareResponse", PlayShareResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -393,6 +473,11 @@ class Share(betterproto2.Message):
     locked: "bool" = betterproto2.field(12, betterproto2.TYPE_BOOL)
     """
     True when a password is asked for.
+    """
+
+    play_count: "int" = betterproto2.field(13, betterproto2.TYPE_INT64)
+    """
+    How often somebody listened.
     """
 
 
@@ -535,6 +620,11 @@ class SharedTrack(betterproto2.Message):
     lines: "list[SharedLine]" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     What is sung in the chosen sound, line by line, with the time of every syllable; empty where nobody sings.
+    """
+
+    play_count: "int" = betterproto2.field(16, betterproto2.TYPE_INT64)
+    """
+    How often somebody listened.
     """
 
 
@@ -699,6 +789,28 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
             metadata=metadata,
         )
 
+    async def play_share(
+        self,
+        message: "PlayShareRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "PlayShareResponse":
+        """
+        Counts that somebody listens to a shared song. The same listener counts again once the song could have ended, and at
+        least thirty seconds later; programs that nobody listens through count nothing. Fails as ResolveShare does.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.share.v1.ShareService/PlayShare",
+            message,
+            PlayShareResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def list_shares(
         self,
         message: "ListSharesRequest",
@@ -751,8 +863,8 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListPublicSongsResponse":
         """
-        Lists the songs that their owners have put on the public list, the newest shares first. A song that is gone since
-        is left out, so that a page may be shorter than asked for though another one follows.
+        Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
+        that is gone since is left out, so that a page may be shorter than asked for though another one follows.
         """
 
         return await self._unary_unary(

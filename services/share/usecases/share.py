@@ -19,8 +19,9 @@ from services.kit.errors import ParamInvalid, RateLimited, RemoteError
 from services.kit.ids import is_id, new_id
 from services.kit.passwords import Passwords
 from services.kit.rpc.errors import calling
-from services.share import domain, storage
-from services.share.domain import (
+from services.share.domain import share as domain
+from services.share.domain.play import is_program
+from services.share.domain.share import (
     GUESS_WINDOW,
     ContentInReview,
     ContentRejected,
@@ -35,6 +36,7 @@ from services.share.domain import (
     Terms,
     Variant,
 )
+from services.share.storage import share as storage
 
 if TYPE_CHECKING:
     # The name exists for the type checker only.
@@ -86,8 +88,8 @@ class Shares:
         message = "no free code was found"
         raise RuntimeError(message)
 
-    async def show(self, share_code: str, ticket: str, *, counted: bool) -> Shown:
-        """Return what the page of a share shows, and count the opening if asked to.
+    async def show(self, share_code: str, ticket: str, *, counted: bool, agent: str = "") -> Shown:
+        """Return what the page of a share shows, and count the opening if asked to, unless the agent is a program.
 
         Raises ShareNotFound for an unknown code, ShareRevoked for a share that was called back and for one whose track
         was deleted since, ShareExpired, and SharePasswordRequired without a ticket that opens it.
@@ -99,7 +101,7 @@ class Shares:
         # A verdict may have come after the song was shared.
         if track.standing not in _SHAREABLE:
             raise domain.revoked(share_code)
-        if counted:
+        if counted and not is_program(agent):
             async with self._db.transaction() as tx:
                 await storage.count_view(tx, share.share_id)
         return _shown(share, track, variant)
@@ -184,15 +186,18 @@ class Shares:
                 values |= {"listed": terms.listed or False, "category": ""}
         return values
 
-    async def public(self, category: str, *, page_size: int, page_token: str) -> tuple[list[Shown], str]:
-        """Return a page of the public list, newest first, and the token of the next page or ''.
+    async def public(
+        self, category: str, *, page_size: int, page_token: str, most_played: bool = False
+    ) -> tuple[list[Shown], str]:
+        """Return a page of the public list, newest or most played first, and the token of the next page or ''.
 
         Songs that cannot be heard any more, or may not be, are left out.
         """
-        before, size = _last_id(page_token), clamp_page_size(page_size)
+        plays, before = _last_played(page_token) if most_played else (None, _last_id(page_token))
+        size, now = clamp_page_size(page_size), self._clock()
         async with self._db.transaction() as tx:
-            found = list(await storage.listed_page(tx, category, before=before, count=size + 1, at=self._clock()))
-        more = encode_token(found[size - 1].share_id) if len(found) > size else ""
+            found = list(await storage.listed_page(tx, category, before=before, plays=plays, count=size + 1, at=now))
+        more = _token(found[size - 1], most_played=most_played) if len(found) > size else ""
         shares = found[:size]
         if not shares:
             return [], more
@@ -309,3 +314,19 @@ def _last_id(page_token: str) -> str:
             return last
         case _:
             raise ParamInvalid.of("page_token", "is not one of ours")
+
+
+def _last_played(page_token: str) -> tuple[int, str]:
+    """Return plays and id that a page ended with, no id for the first page; ParamInvalid for a foreign token."""
+    match decode_token(page_token):
+        case ():
+            return 0, ""
+        case (int(plays), str(last)) if is_id(last):
+            return plays, last
+        case _:
+            raise ParamInvalid.of("page_token", "is not one of ours")
+
+
+def _token(last: Share, *, most_played: bool) -> str:
+    """Return the token of the page behind this share."""
+    return encode_token(last.play_count, last.share_id) if most_played else encode_token(last.share_id)

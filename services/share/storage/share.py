@@ -1,76 +1,19 @@
-"""The table of shares and its statements; the only place of Share that knows SQL."""
+"""Queries for shares; every one takes the open transaction first."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    Text,
-    UniqueConstraint,
-    case,
-    delete,
-    func,
-    null,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import case, delete, func, null, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.kit.db.metadata import id_column, schema_metadata, time_column
-from services.share.domain import Share, State
+from services.share.domain.share import Share, State
+from services.share.storage.tables import guesses, shares
 
-metadata = schema_metadata("share")
-
-_STATES = ", ".join(f"'{state.value}'" for state in State)
-
-shares = Table(
-    "shares",
-    metadata,
-    id_column("share_id", primary_key=True),
-    Column("share_code", Text, nullable=False, unique=True),
-    id_column("track_id", nullable=False),
-    id_column("user_id", nullable=False),
-    Column("state", Text, nullable=False),
-    Column("view_count", BigInteger, nullable=False, server_default=text("0")),
-    time_column("create_time"),
-    time_column("revoke_time", nullable=True),
-    Column("listed", Boolean, nullable=False, server_default=text("false")),
-    Column("category", Text, nullable=False, server_default=text("''")),
-    time_column("expire_time", nullable=True),
-    Column("password_hash", Text, nullable=False, server_default=text("''")),
-    # The same track keeps its code for its owner, whatever happens to the share.
-    UniqueConstraint("user_id", "track_id"),
-    CheckConstraint(f"state IN ({_STATES})", name="state"),
-    CheckConstraint("(state = 'revoked') = (revoke_time IS NOT NULL)", name="revoke_time"),
-    CheckConstraint("view_count >= 0", name="view_count"),
-    CheckConstraint("NOT listed OR (state = 'active' AND password_hash = '')", name="listed"),
-)
-Index("ix_shares_user_id_share_id", shares.c.user_id, shares.c.share_id)
-Index("ix_shares_listed", shares.c.share_id, postgresql_where=shares.c.listed)
-Index("ix_shares_listed_category", shares.c.category, shares.c.share_id, postgresql_where=shares.c.listed)
-
-# Wrong passwords of the last minutes. Of an address only a hash is kept, and not for long.
-guesses = Table(
-    "guesses",
-    metadata,
-    Column("share_id", ForeignKey(shares.c.share_id, ondelete="CASCADE"), primary_key=True),
-    Column("place", Text, primary_key=True),
-    Column("wrong", Integer, nullable=False),
-    time_column("begin_time"),
-    CheckConstraint("wrong >= 0", name="wrong"),
-)
+_BEHIND = tuple_(shares.c.play_count, shares.c.share_id)
+_TYPES = (shares.c.play_count.type, shares.c.share_id.type)
 
 
 class CodeTaken(Exception):  # the fact; the caller draws another code
@@ -136,14 +79,25 @@ async def page(tx: AsyncConnection, user_id: str, *, before: str, count: int) ->
     return [_share(row) for row in rows.mappings()]
 
 
-async def listed_page(tx: AsyncConnection, category: str, *, before: str, count: int, at: datetime) -> Sequence[Share]:
-    """Return up to `count` shares listed now, of one category unless it is empty, newest first, older than `before`."""
+async def listed_page(
+    tx: AsyncConnection, category: str, *, before: str, plays: int | None, count: int, at: datetime
+) -> Sequence[Share]:
+    """Return up to `count` shares listed now, of one category unless it is empty, older than `before`, newest first.
+
+    With `plays` the most played first, and only those behind the one of that id and so many plays.
+    """
     query = select(shares).where(shares.c.listed, or_(shares.c.expire_time.is_(None), shares.c.expire_time > at))
     if category:
         query = query.where(shares.c.category == category)
-    if before:
-        query = query.where(shares.c.share_id < before)
-    rows = await tx.execute(query.order_by(shares.c.share_id.desc()).limit(count))
+    if plays is None:
+        order = [shares.c.share_id.desc()]
+        if before:
+            query = query.where(shares.c.share_id < before)
+    else:
+        order = [shares.c.play_count.desc(), shares.c.share_id.desc()]
+        if before:
+            query = query.where(tuple_(plays, before, types=_TYPES) > _BEHIND)
+    rows = await tx.execute(query.order_by(*order).limit(count))
     return [_share(row) for row in rows.mappings()]
 
 

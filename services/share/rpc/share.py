@@ -8,8 +8,9 @@ from cadenza.share.v1 import share_service_pb2 as pb
 from cadenza.share.v1 import share_service_pb2_grpc as pb_grpc
 from services.kit.rpc.call import ServicerContext, current_call
 from services.kit.rpc.identity import current_user
-from services.share.domain import Line, Share, Shown, State, Terms, link
-from services.share.usecases import Shares
+from services.share.domain.share import Line, Share, Shown, State, Terms, link
+from services.share.usecases.play import Plays
+from services.share.usecases.share import Shares
 
 # The gateway says with which HTTP method it was asked; a HEAD is nobody listening.
 HTTP_METHOD = "x-http-method"
@@ -20,9 +21,10 @@ _STATES = {State.ACTIVE: pb.Share.STATE_ACTIVE, State.REVOKED: pb.Share.STATE_RE
 class ShareServicer(pb_grpc.ShareServiceServicer):
     """Serves shares; people act on their own, anybody may open one."""
 
-    def __init__(self, shares: Shares, public_url: str) -> None:
+    def __init__(self, shares: Shares, plays: Plays, public_url: str) -> None:
         """Serve these shares, whose pages are under the public address."""
         self._shares = shares
+        self._plays = plays
         self._public_url = public_url
 
     async def CreateShare(self, request: pb.CreateShareRequest, context: ServicerContext) -> pb.CreateShareResponse:
@@ -33,14 +35,23 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
 
     async def ResolveShare(self, request: pb.ResolveShareRequest, context: ServicerContext) -> pb.ResolveShareResponse:
         """Return what a share shows."""
-        counted = current_call().metadata.get(HTTP_METHOD, "").upper() != "HEAD"
-        shown = await self._shares.show(request.share_code, request.ticket, counted=counted)
+        call = current_call()
+        counted = call.metadata.get(HTTP_METHOD, "").upper() != "HEAD"
+        shown = await self._shares.show(request.share_code, request.ticket, counted=counted, agent=call.client_agent)
         return pb.ResolveShareResponse(shared_track=self._shared_track(shown))
 
     async def UnlockShare(self, request: pb.UnlockShareRequest, context: ServicerContext) -> pb.UnlockShareResponse:
         """Return a ticket for the password."""
         ticket, end = await self._shares.unlock(request.share_code, request.password, current_call().client_ip)
         return pb.UnlockShareResponse(ticket=ticket, expire_time=_time(end))
+
+    async def PlayShare(self, request: pb.PlayShareRequest, context: ServicerContext) -> pb.PlayShareResponse:
+        """Count a play."""
+        call = current_call()
+        count = await self._plays.count(
+            request.share_code, request.ticket, address=call.client_ip, agent=call.client_agent
+        )
+        return pb.PlayShareResponse(play_count=count)
 
     async def ListShares(self, request: pb.ListSharesRequest, context: ServicerContext) -> pb.ListSharesResponse:
         """Return a page of the caller's shares."""
@@ -59,7 +70,10 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
     ) -> pb.ListPublicSongsResponse:
         """Return a page of the public list."""
         songs, more = await self._shares.public(
-            request.category, page_size=request.page_size, page_token=request.page_token
+            request.category,
+            page_size=request.page_size,
+            page_token=request.page_token,
+            most_played=request.order == pb.PUBLIC_ORDER_MOST_PLAYED,
         )
         messages = [self._shared_track(each) for each in songs]
         for message in messages:
@@ -80,6 +94,7 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             state=_STATES[share.state] if not over else pb.Share.STATE_EXPIRED,
             link_url=link(self._public_url, share.share_code),
             view_count=share.view_count,
+            play_count=share.play_count,
             create_time=_time(share.create_time),
             revoke_time=_time(share.revoke_time),
             listed=share.listed,
@@ -106,6 +121,7 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             create_time=_time(shown.share.create_time),
             lines=[_line(line) for line in variant.lines],
             provider=shown.provider,
+            play_count=shown.share.play_count,
         )
 
 

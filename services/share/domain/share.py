@@ -97,6 +97,7 @@ class Share:
     user_id: str
     state: State
     view_count: int
+    play_count: int
     create_time: datetime
     revoke_time: datetime | None
     # Whether its owner has put it on the public list, and under which style.

@@ -1,0 +1,1 @@
+"""The contract of Share, translated to its use cases."""

@@ -1,0 +1,1 @@
+"""Shares in PostgreSQL: the only place of this service with SQL."""

@@ -1,0 +1,79 @@
+"""All tables of Share on one page."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from services.kit.db.metadata import id_column, schema_metadata, time_column
+from services.share.domain.share import State
+
+metadata = schema_metadata("share")
+
+_STATES = ", ".join(f"'{state.value}'" for state in State)
+
+shares = Table(
+    "shares",
+    metadata,
+    id_column("share_id", primary_key=True),
+    Column("share_code", Text, nullable=False, unique=True),
+    id_column("track_id", nullable=False),
+    id_column("user_id", nullable=False),
+    Column("state", Text, nullable=False),
+    Column("view_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("play_count", BigInteger, nullable=False, server_default=text("0")),
+    time_column("create_time"),
+    time_column("revoke_time", nullable=True),
+    Column("listed", Boolean, nullable=False, server_default=text("false")),
+    Column("category", Text, nullable=False, server_default=text("''")),
+    time_column("expire_time", nullable=True),
+    Column("password_hash", Text, nullable=False, server_default=text("''")),
+    # The same track keeps its code for its owner, whatever happens to the share.
+    UniqueConstraint("user_id", "track_id"),
+    CheckConstraint(f"state IN ({_STATES})", name="state"),
+    CheckConstraint("(state = 'revoked') = (revoke_time IS NOT NULL)", name="revoke_time"),
+    CheckConstraint("view_count >= 0", name="view_count"),
+    CheckConstraint("play_count >= 0", name="play_count"),
+    CheckConstraint("NOT listed OR (state = 'active' AND password_hash = '')", name="listed"),
+)
+Index("ix_shares_user_id_share_id", shares.c.user_id, shares.c.share_id)
+Index("ix_shares_listed", shares.c.share_id, postgresql_where=shares.c.listed)
+Index("ix_shares_listed_category", shares.c.category, shares.c.share_id, postgresql_where=shares.c.listed)
+Index("ix_shares_played", shares.c.play_count, shares.c.share_id, postgresql_where=shares.c.listed)
+Index(
+    "ix_shares_played_category",
+    shares.c.category,
+    shares.c.play_count,
+    shares.c.share_id,
+    postgresql_where=shares.c.listed,
+)
+
+# Wrong passwords of the last minutes. Of an address only a hash is kept, and not for long.
+guesses = Table(
+    "guesses",
+    metadata,
+    Column("share_id", ForeignKey(shares.c.share_id, ondelete="CASCADE"), primary_key=True),
+    Column("place", Text, primary_key=True),
+    Column("wrong", Integer, nullable=False),
+    time_column("begin_time"),
+    CheckConstraint("wrong >= 0", name="wrong"),
+)
+
+# Who has listened lately: a hash that is another one each day, so that nobody can be followed by it.
+plays = Table(
+    "plays",
+    metadata,
+    Column("share_id", ForeignKey(shares.c.share_id, ondelete="CASCADE"), primary_key=True),
+    Column("listener", Text, primary_key=True),
+    time_column("play_time"),
+)
+Index("ix_plays_play_time", plays.c.play_time)

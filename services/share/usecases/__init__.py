@@ -1,0 +1,1 @@
+"""What Share does, one transaction each."""
