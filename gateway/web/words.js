@@ -81,7 +81,7 @@ export class Words {
   // A version that is still being written. Nobody is read every few syllables; the end is announced.
   sheet(label, text) {
     const letter = el("span", { className: "letter", "aria-hidden": "true" }, label);
-    return el("article", { className: `written ${label.toLowerCase()}`, "aria-busy": "true" }, el("h3", {}, letter, say("words.writing")), el("p", { className: "sheet" }, text));
+    return el("article", { className: `written ${label.toLowerCase()}`, "aria-busy": "true" }, el("h3", {}, letter, say("words.writing")), el("p", { className: "sheet", tabIndex: 0 }, text));
   }
 
   card(version) {
@@ -93,6 +93,6 @@ export class Words {
       $("lyrics").focus();
       this.tell.taken();
     });
-    return el("article", { className: `written ${version.label.toLowerCase()}`, "aria-labelledby": head.id }, head, el("p", { className: "sheet" }, version.content), el("p", { className: "small" }, version.provider === "offline" ? say("engine.writer") : version.provider), use);
+    return el("article", { className: `written ${version.label.toLowerCase()}`, "aria-labelledby": head.id }, head, el("p", { className: "sheet", tabIndex: 0 }, version.content), el("p", { className: "small" }, version.provider === "offline" ? say("engine.writer") : version.provider), use);
   }
 }

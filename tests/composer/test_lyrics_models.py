@@ -258,7 +258,7 @@ async def test_the_platform_goes_along(room: Newsroom, platform: str) -> None:
     said = str([each.attributes for each in memory.spans])
     assert "海边" not in said
     assert told.data["versions"][0]["content"].splitlines()[1] not in said
-    assert (await room.row()).platform == platform
+    assert (await room.row()).platform == call.attributes["cadenza.platform"] == platform
 
 
 async def test_many_at_once(room: Newsroom) -> None:

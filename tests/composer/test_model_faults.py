@@ -82,6 +82,7 @@ GEMINI_FAULTS = {
     "no_end": ("broken", True),
     "new_ending": ("", False),
     "no_usage": ("", False),
+    "endless": ("broken", True),
 }
 CHAT_FAULTS = {
     "overloaded": ("overloaded", True),
@@ -103,6 +104,7 @@ CHAT_FAULTS = {
     "starved": ("overloaded", True),
     "no_end": ("broken", True),
     "no_usage": ("", False),
+    "endless": ("broken", True),
 }
 STREAM_FAULTS = {
     "error_in_stream": {"gemini": ("overloaded", True), "openai_chat": ("broken", True)},

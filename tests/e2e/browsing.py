@@ -34,8 +34,8 @@ class Watched:
         page.on("request", lambda each: self._look(each.url, host))
 
     def _note(self, text: str) -> None:
-        # Browsers call it an error too when an upload was refused, an address or a share has ended, or a line is cut.
-        if not re.search("status of (403|410|415|429)|ERR_INTERNET_DISCONNECTED", text):
+        # Browsers call it an error too when a wish or an upload was refused, an address has ended, or a line is cut.
+        if not re.search("status of (403|410|415|422|429)|ERR_INTERNET_DISCONNECTED", text):
             self.problems.append(text)
 
     def _look(self, url: str, host: str) -> None:

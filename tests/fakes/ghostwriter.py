@@ -149,6 +149,7 @@ SPOILS: dict[str, Callable[[str, str], str]] = {
     ),
     "long_lines": lambda text, _: _every_line(text, lambda line: line * 30),
     "russian": lambda text, _: _every_line(text, lambda _: "белый снег идёт"),
+    "endless": lambda text, _: text[:-2] + ', {"title": "' + "la " * 20_000,
     "half": lambda text, _: text[: len(text) // 3],
 }
 """Ways in which a model's text goes wrong."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage, TokenPrice
-from services.composer.providers.model import ModelRefused, Reply
+from services.composer.providers.model import ModelRefused, Reply, grown
 from services.composer.providers.vendor_call import VendorCall, error_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class _Heard:
             for part in (parts if isinstance(parts, list) else ())
             if isinstance(part, dict) and isinstance(part.get("text"), str) and not part.get("thought")
         )
-        self.text += said
+        self.text = grown(self.text, said, self.usage)
         return bool(said)
 
     def reply(self, model: str) -> Reply:

@@ -14,6 +14,7 @@ _THOUGHTS: Final = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.D
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 # Nobody knows what a number at the end of the text would have become.
 _CUT_NUMBER: Final = re.compile(r"-?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d*)?)?\Z")
+_STRING_END: Final = re.compile(r'["\\]')
 _SPACE: Final = re.compile(r"\s*")
 _ESCAPES: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS: Final = {"true": True, "false": False, "null": None}
@@ -123,7 +124,8 @@ class _Reader:
         parts: list[str] = []
         text = self.text
         while True:
-            stop = next((at for at in range(self.at, len(text)) if text[at] in '"\\'), len(text))
+            found = _STRING_END.search(text, self.at)
+            stop = found.start() if found else len(text)
             parts.append(text[self.at : stop])
             self.at = stop + 1
             if stop >= len(text):

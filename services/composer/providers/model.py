@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_LONGEST_ANSWER: Final = 40_000
+"""Characters; two versions have a tenth of it."""
 
 
 class ModelRefused(Exception):  # an outcome, not a fault
@@ -45,6 +49,13 @@ class Reply:
     cut: bool = False
     ending: str = ""
     usage: ModelUsage = field(default_factory=ModelUsage)
+
+
+def grown(text: str, more: str, usage: ModelUsage) -> str:
+    """Return both together; raises VendorFailed for an answer without end, which reading would hold everything up."""
+    if len(text) + len(more) > _LONGEST_ANSWER:
+        raise VendorFailed("broken", "the model answers without end", again=True, usage=usage)
+    return text + more
 
 
 class TextModel(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage, TokenPrice
-from services.composer.providers.model import ModelRefused, Reply
+from services.composer.providers.model import ModelRefused, Reply, grown
 from services.composer.providers.openai_dialect import DIALECTS
 from services.composer.providers.vendor_call import VendorCall, error_of
 
@@ -146,7 +146,7 @@ class _Heard:
             said = "".join(str(part.get("text", "")) for part in said if isinstance(part, dict))
         if not isinstance(said, str) or not said:
             return False
-        self.text += said
+        self.text = grown(self.text, said, self.usage)
         return True
 
     def reply(self, model: str) -> Reply:
