@@ -184,3 +184,35 @@ async def _completed(tiny: TinyService, job: Job) -> None:
         return (await tiny.job(job.job_id)).state is State.COMPLETED
 
     await until(done)
+
+
+async def test_jobs_that_only_wait_do_not_keep_the_worker(tiny: TinyService, redis: Redis) -> None:
+    """With one place three jobs wait at the same time for somebody else, and each goes on when its wait is over."""
+    waiting, most = 0, 0
+    all_wait = asyncio.Event()
+
+    async def wait_aside(run: JobRun) -> None:
+        nonlocal waiting, most
+        async with run.aside():
+            waiting += 1
+            most = max(most, waiting)
+            if waiting == 3:
+                all_wait.set()
+            await asyncio.wait_for(all_wait.wait(), 20)
+        async with run.finish({}):
+            pass
+
+    jobs = [await tiny.submit() for _ in range(3)]
+    runner = Runner(tiny.queue, tiny.db, {"count": wait_aside})
+    names = (tiny.queue_name,)
+    listener = Listener(Hints(redis, names), [runner], names, places=1, waiting=5)
+    task = asyncio.create_task(listener.run())
+    try:
+
+        async def all_done() -> bool:
+            return all([(await tiny.job(job.job_id)).state is State.COMPLETED for job in jobs])
+
+        await until(all_done, within_s=30)
+    finally:
+        await end([task])
+    assert (most, listener.places.working, listener.places.aside) == (3, 0, 0)

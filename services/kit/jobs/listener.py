@@ -42,9 +42,10 @@ class Listener:
             for each in self._runners:
                 await stack.enter_async_context(each.listening())
             while True:
-                place = await self.places.take()
+                await self.places.room()
                 runner, job = await self._next()
-                task = asyncio.create_task(self._perform(runner, job, place), name=f"perform {job.job_id}")
+                work = self._perform(runner, job, self.places.enter())
+                task = asyncio.create_task(work, name=f"perform {job.job_id}")
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
 
