@@ -132,7 +132,7 @@ def _queue(config: Config, redis: Redis) -> JobQueue:
     store = PostgresJobs("composer", job_tables)
     return JobQueue(
         store,
-        policies(config.music_deadline_s),
+        policies(config.music_deadline_s, config.music_pause_s),
         RedisSignals(redis),
         now,
         on_end=ending(store, now),

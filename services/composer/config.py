@@ -104,6 +104,9 @@ class Config(ProcessConfig):
     music_deadline_s: float = setting(
         "MUSIC_DEADLINE_S", 600.0, doc="longest time one song may take, all tries together"
     )
+    music_pause_s: float = setting(
+        "MUSIC_PAUSE_S", 5.0, doc="seconds before a song that failed is tried again; they double before the third try"
+    )
     variant_processes: int = setting(
         "VARIANT_PROCESSES", 2, doc="1 renders the variants of a song one after the other, 2 both at once"
     )

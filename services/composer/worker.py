@@ -57,7 +57,7 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
     store = PostgresJobs("composer", job_tables)
     queue = JobQueue(
         store,
-        policies(config.music_deadline_s),
+        policies(config.music_deadline_s, config.music_pause_s),
         RedisSignals(redis),
         now,
         on_end=ending(store, now),

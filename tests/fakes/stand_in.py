@@ -64,8 +64,9 @@ class Letter:
 class Fault:
     """What goes wrong with the next `times` requests whose path holds `on`.
 
-    After `delay_s`: with `cut` the connection breaks in the middle of the answer, with a `status` that is answered with
-    `body`, and with neither the request is answered as usual, only late. A fault with a `name` is the vendor's own:
+    After `delay_s`: with `cut` the connection breaks in the middle of the answer, with `drop` before any of it, with a
+    `status` that is answered with `body`, and with none of them the request is answered as usual, only late. With
+    `after` the vendor does what it is asked before it fails so. A fault with a `name` is the vendor's own:
     nothing happens here, its stand-in asks `told(name)` at the place where the vendor goes wrong.
     """
 
@@ -74,6 +75,8 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     cut: bool = False
+    drop: bool = False
+    after: bool = False
     name: str = ""
     on: str = ""
     times: int = 1
@@ -232,6 +235,12 @@ class StandIn:
             return await handler(request)
         self._count(fault)
         await asyncio.sleep(min(fault.delay_s, LONGEST_DELAY_S))
+        if fault.after:
+            await handler(request)
+        if fault.drop:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
         if fault.cut:
             return await _cut(request, await handler(request))
         if fault.status:

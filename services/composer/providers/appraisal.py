@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from services.composer.domain.tune import KEY_NAMES
 from services.composer.engine.draw.cover import SIDE, draw_cover
 from services.composer.engine.judge.ab import VariantScores, measure_sound, recommend
-from services.composer.engine.judge.loudness import integrated_lufs, true_peak_dbtp
+from services.composer.engine.judge.loudness import gated_lufs, k_weighted_powers, true_peak_dbtp
 from services.composer.engine.music import RENDER_RATE, Key, Mode
 from services.composer.providers.sound import SoundUnreadable, decode, outline
 
@@ -43,13 +43,14 @@ def appraise(mp3: bytes, *, ffmpeg: str) -> dict[str, Any]:
         heard = decode(mp3, rate=RENDER_RATE, channels=2, ffmpeg=ffmpeg)
     except SoundUnreadable:
         return {"fault": "unreadable"}
+    power = k_weighted_powers(heard, RENDER_RATE)
     return {
         "fault": "",
         "duration_ms": round(1000 * len(heard) / RENDER_RATE),
-        "loudness_lufs": round(integrated_lufs(heard, RENDER_RATE), 2),
+        "loudness_lufs": round(gated_lufs(power), 2),
         "true_peak_dbtp": round(true_peak_dbtp(heard, RENDER_RATE), 2),
         "peaks": outline(heard),
-        "scores": asdict(measure_sound("", heard)),
+        "scores": asdict(measure_sound("", heard, power)),
     }
 
 

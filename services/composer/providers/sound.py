@@ -97,7 +97,11 @@ def _sixteen_bits(audio: NDArray[np.float32]) -> bytes:
 
 def outline(audio: NDArray[np.float32], count: int = 256) -> list[int]:
     """Return the loudest value of each of *count* equal stretches, from 0 to 100."""
-    mono = np.abs(audio).max(axis=1) if audio.ndim > 1 else np.abs(audio)
+    # Channel by channel: numpy takes ten times as long for the largest of two neighbours.
+    channels = audio.T if audio.ndim > 1 else audio[None, :]
+    mono = np.abs(channels[0])
+    for channel in channels[1:]:
+        np.maximum(mono, np.abs(channel), out=mono)
     edges = np.linspace(0, mono.size, count + 1).astype(int)
     loudest = [float(mono[a:b].max()) if b > a else 0.0 for a, b in itertools.pairwise(edges)]
     return [min(100, round(100 * value)) for value in loudest]

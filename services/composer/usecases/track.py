@@ -46,10 +46,13 @@ MUSIC = "music"
 """Kind of the jobs that make tracks, and their line in the price table."""
 
 
-def policies(deadline_s: float) -> dict[str, Policy]:
-    """Return how the jobs of Composer are tried: three times, songs five seconds apart at first, the others one."""
+def policies(deadline_s: float, music_pause_s: float = 5.0) -> dict[str, Policy]:
+    """Return how the jobs of Composer are tried: three times, songs after a pause that doubles, the others one second.
+
+    A song waits five seconds before its second try, unless *music_pause_s* says otherwise.
+    """
     return {
-        MUSIC: Policy(kind=MUSIC, queue=MUSIC, max_attempts=3, backoff_s=5.0, deadline_s=deadline_s),
+        MUSIC: Policy(kind=MUSIC, queue=MUSIC, max_attempts=3, backoff_s=music_pause_s, deadline_s=deadline_s),
         LYRICS: Policy(kind=LYRICS, queue=LYRICS, max_attempts=3, backoff_s=1.0, deadline_s=deadline_s),
         EXPORT: Policy(kind=EXPORT, queue=EXPORT, max_attempts=3, backoff_s=1.0, deadline_s=deadline_s),
     }

@@ -106,12 +106,12 @@ def measure_variant(score: Score, master: Master) -> VariantScores:
     return VariantScores(label=score.label, total=total, **scores)
 
 
-def measure_sound(label: str, audio: NDArray[np.float32]) -> VariantScores:
+def measure_sound(label: str, audio: NDArray[np.float32], power: NDArray[np.float64]) -> VariantScores:
     """Return the scores of a sound whose score nobody knows, weighed by what can be heard alone.
 
-    `melody` and `variety` are 0 for each of them, so that neither ever tells two apart.
+    *power* is what `k_weighted_powers` gives for it. `melody` and `variety` are 0 for each of them, so that neither
+    ever tells two apart.
     """
-    power = k_weighted_powers(audio, RENDER_RATE)
     heard = {
         "loudness": float(np.clip(1.0 - abs(gated_lufs(power) - TARGET_LUFS) / 6.0, 0.0, 1.0)),
         "dynamics": _dynamics(power),
