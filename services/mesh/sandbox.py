@@ -22,8 +22,11 @@ ON = frozenset({"1", "true", "yes", "on"})
 OFF = frozenset({"", "0", "false", "no", "off"})
 
 
-def command(port: int) -> list[str]:
-    """Return the command line that serves the stand-ins on that port; raise ``CannotStart`` where they are missing."""
+def command(port: int, mesh_url: str = "") -> list[str]:
+    """Return the command line that serves the stand-ins on that port; raise ``CannotStart`` where they are missing.
+
+    What vendors push goes to the mesh at ``mesh_url``.
+    """
     try:
         found = importlib.util.find_spec(PROGRAM)
     except ModuleNotFoundError:
@@ -32,7 +35,7 @@ def command(port: int) -> list[str]:
         message = "The stand-ins are not here: they live in tests/, which an installed Cadenza leaves out."
         raise CannotStart(message, "Run this from a checkout, after `make up` or `make test` has set it up.")
     # Without the folder we stand in: another project's `tests` must not take the place of ours.
-    return [sys.executable, "-P", "-m", PROGRAM, "--port", str(port)]
+    return [sys.executable, "-P", "-m", PROGRAM, "--port", str(port), *(["--mesh", mesh_url] if mesh_url else [])]
 
 
 def stay(home: Home) -> None:

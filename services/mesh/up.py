@@ -136,7 +136,7 @@ class RunningMesh:
         """Return the stand-ins, which keep their port, so that they are found again after a crash."""
         return ChildSpec(
             name="sandbox",
-            command=sandbox.command(int(self.sandbox_url.rpartition(":")[2])),
+            command=sandbox.command(int(self.sandbox_url.rpartition(":")[2]), self.base_url),
             environment=self.environment,
             ready=lambda: sandbox.answers(self.sandbox_url),
             ready_s=sandbox.READY_S,

@@ -23,7 +23,7 @@ from tests.fakes.aliyun_sms import KEY_SECRET as SMS_SECRET
 from tests.fakes.gemini import KEY as GEMINI_KEY
 from tests.fakes.otlp import SECRET_KEY, ReceivedSpan, authorization
 from tests.fakes.smtp import PASSWORD as SMTP_PASSWORD
-from tests.fakes.wechat import APP_SECRET
+from tests.fakes.wechat import APP_SECRET, PUSH_AES_KEY, PUSH_TOKEN
 
 PLATFORMS = ("web", "wxmp")
 # What a person says and gives; each word is found nowhere else.
@@ -32,6 +32,7 @@ WORDS = "[verse]\ncanarylyric blue river\nrunning down to the sea\n[chorus]\ncan
 TITLE = "canarytitle"
 MAIL = "canary.person.{}@example.org"
 PHONE = "+861380013800{}"
+VERDICT = "cadenza.composer.v1.ModerationService/AcceptWechatPush"
 ENVIRONMENT = {"SANDBOX": "1", "SANDBOX_PORT": "0", "LOG_LEVEL": "debug", "MUSIC_PROVIDERS": "offline"}
 
 
@@ -105,6 +106,7 @@ async def _person(mesh: RunningMesh, platform: str) -> Seen:
 
         job = await until(look, lambda found: found["state"] in {"completed", "failed"})
         assert job["state"] == "completed", job
+        await client.call("POST", f"/api/v1/tracks/{begun['track_id']}/share", {})
         entries = (await client.call("GET", "/api/v1/wallet/entries"))["entries"]
         seen.entries = list(entries)
     return seen
@@ -151,7 +153,11 @@ async def run(homes: Callable[[str], Path]) -> Run:
             # What is sent last by each process that has a part in it.
             ends = {(each.trace_id, each.name) for each in spans}
             works = [(trace, kind) for each in seen.values() for kind, trace in each.traces.items()]
-            return {(trace, name) for trace, kind in works for name in (f"job {kind}", "ledger settle")} <= ends
+            verdicts = [each for each in spans if each.name == VERDICT]
+            done = len(verdicts) >= len(seen)
+            return (
+                done and {(trace, name) for trace, kind in works for name in (f"job {kind}", "ledger settle")} <= ends
+            )
 
         spans = await _spans(mesh, settled)
         pages = {}
@@ -223,6 +229,13 @@ def test_a_call_of_a_vendor_is_in_the_trace_of_its_request(run: Run) -> None:
         }  # fmt: skip
 
 
+def test_what_a_vendor_pushes_is_taken(run: Run) -> None:
+    """WeChat's verdict on each sound that was shared comes back to the mesh, sealed, and is accepted."""
+    pushed = [each for each in run.spans if each.name == VERDICT]
+    assert len(pushed) == len(PLATFORMS)
+    assert not any(each.failed or "error.type" in each.attributes for each in pushed)
+
+
 def test_the_log_bears_the_trace_in_the_worker_too(run: Run) -> None:
     """Lines of the worker and of the mesh about one song have its trace id in common."""
     for seen in run.seen.values():
@@ -235,7 +248,7 @@ def test_no_canary_is_anywhere(run: Run) -> None:
     """Tokens, keys, codes, prompts, words, mail and phone are in no log, no span, no refusal and no page."""
     canaries = [THEME, "canarytheme", "canarylyric", TITLE, "canarynick", "canarytoken"]
     canaries += ["canary.person", "example.org", "1380013800", APP_SECRET, SECRET_KEY, authorization()]
-    canaries += [SMS_SECRET, SMTP_PASSWORD, GEMINI_KEY]
+    canaries += [SMS_SECRET, SMTP_PASSWORD, GEMINI_KEY, PUSH_TOKEN, PUSH_AES_KEY]
     canaries += [secret for seen in run.seen.values() for secret in seen.secrets]
     assert all(canaries)
     places = {f"log {path.name}": path.read_text(encoding="utf-8") for path in run.logs.glob("*.log")}

@@ -46,10 +46,11 @@ LOOPBACK = "127.0.0.1"
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8090, show_default=True)
-def main(port: int) -> None:
+@click.option("--mesh", default="", help="Where the mesh is that events are pushed to.")
+def main(port: int, mesh: str) -> None:
     """Serve the stand-ins until Ctrl-C."""
     end_with_parent()
-    sandbox = Sandbox([vendor() for vendor in VENDORS], url=f"http://{LOOPBACK}:{port}")
+    sandbox = Sandbox([vendor() for vendor in VENDORS], url=f"http://{LOOPBACK}:{port}", mesh_url=mesh.rstrip("/"))
     click.echo(f"The sandbox is at {sandbox.url}/ with {', '.join(sandbox.vendors)}. Ctrl-C stops it.")
     sys.stdout.flush()
     web.run_app(sandbox.application(), host=LOOPBACK, port=port, print=None, shutdown_timeout=1.0)

@@ -25,11 +25,12 @@ LONGEST_ON = 200
 class Sandbox:
     """All stand-ins of one port: each under `/<name>/`, the page at `/`, what steers them under `/_sandbox/`."""
 
-    def __init__(self, vendors: Sequence[StandIn], *, url: str) -> None:
+    def __init__(self, vendors: Sequence[StandIn], *, url: str, mesh_url: str = "") -> None:
         self.vendors = {vendor.name: vendor for vendor in vendors}
         self.url = url
         for vendor in vendors:
             vendor.url = f"{url}/{vendor.name}"
+            vendor.mesh_url = mesh_url
 
     def application(self) -> web.Application:
         """Return the server; the stand-ins open and close with it."""

@@ -132,6 +132,8 @@ class StandIn:
         self.letters: deque[Letter] = deque(maxlen=MOST_LETTERS)
         self.faults: list[Fault] = []
         self.url = ""
+        # Where events are pushed to; empty when this stand-in runs without a mesh.
+        self.mesh_url = ""
 
     def routes(self) -> list[web.RouteDef]:
         """Return the vendor's routes."""

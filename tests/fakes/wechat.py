@@ -31,6 +31,9 @@ from tests.fakes.wechat_tokens import Tokens
 
 APP_ID = "wxsandbox00000001"
 APP_SECRET = "sandbox-secret-worth-nothing-000"
+PUSH_TOKEN = "sandboxpushtoken"
+# Forty-three characters whose last bits are stray, as WeChat's own keys have them.
+PUSH_AES_KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 PAGES = frozenset({"pages/index/index", "pages/share/index", "pages/track/index"})
 _CODE_LIFE_S = 300
 _ACTIVE_S = 7200
@@ -120,12 +123,15 @@ class Wechat(StandIn):
         self._sessions: dict[str, str] = {}
 
     def settings(self) -> dict[str, str]:
-        """Return what switches WeChat on: its logins, and its checks of words."""
+        """Return what switches WeChat on: login, checks of words, and of sounds where their verdicts can be pushed."""
         return {
             "WECHAT_BASE_URL": self.url,
             "WECHAT_APP_ID": self.app_id,
             "WECHAT_APP_SECRET": self.app_secret,
+            "WECHAT_PUSH_TOKEN": PUSH_TOKEN,
+            "WECHAT_PUSH_AES_KEY": PUSH_AES_KEY,
             "MODERATION_CHECKS": "wechat",
+            "MODERATION_SOUND": "true" if self.mesh_url else "false",
         }
 
     def routes(self) -> list[web.RouteDef]:
@@ -145,6 +151,11 @@ class Wechat(StandIn):
             web.post("/_sandbox/verdicts", self._judge),
             web.post("/_sandbox/callback", self._console),
         ]
+
+    async def open(self) -> None:
+        """Know where to push events to, if there is a mesh."""
+        if self.mesh_url and self.pusher.callback is None:
+            self.pusher.callback = Callback(f"{self.mesh_url}/api/v1/wechat/push", PUSH_TOKEN, PUSH_AES_KEY)
 
     async def close(self) -> None:
         """End what is still to be pushed."""
