@@ -76,6 +76,7 @@ export const listTracks = call("GET", "/api/v1/tracks");
 export const updateTrack = call("PATCH", "/api/v1/tracks/{track_id}", true);
 export const deleteTrack = call("DELETE", "/api/v1/tracks/{track_id}");
 export const restoreTrack = call("POST", "/api/v1/tracks/{track_id}/restore", true);
+export const regenerateTrack = call("POST", "/api/v1/tracks/{track_id}/regenerate", true);
 export const chooseVariant = call("POST", "/api/v1/tracks/{track_id}/choose", true);
 // cadenza.composer.v1.TakeService
 export const hearTake = call("GET", "/api/v1/assets/{asset_id}/tune");

@@ -74,3 +74,8 @@ class TuneChange:
     def plain(self) -> dict[str, Any]:
         """Return the change as JSON values, as a job keeps it."""
         return asdict(self)
+
+    @classmethod
+    def of_plain(cls, kept: dict[str, Any]) -> Self:
+        """Return the change that was kept as JSON values."""
+        return cls(**{**kept, "notes": tuple((start, end, pitch) for start, end, pitch in kept.get("notes", ()))})

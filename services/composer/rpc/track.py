@@ -50,6 +50,18 @@ class TrackRpc(TrackServiceServicer):
             track=await self._message(track), job=job_message(job), track_id=track.track_id, job_id=job.job_id
         )
 
+    async def RegenerateTrack(self, request: pb.RegenerateTrackRequest, context: Any) -> pb.RegenerateTrackResponse:
+        """Start another song of what a track was made of."""
+        call = current_call()
+        track, job = await self._tracks.regenerate(
+            Caller(current_user().user_id, call.platform, call.trace_id),
+            request.track_id.lower(),
+            call.idempotency,
+            seed=request.seed,
+            price_version=request.price_version,
+        )
+        return pb.RegenerateTrackResponse(track=await self._message(track), job=job_message(job))
+
     async def GetTrack(self, request: pb.GetTrackRequest, context: Any) -> pb.GetTrackResponse:
         """Return one of the caller's tracks."""
         track = await self._tracks.get(current_user().user_id, request.track_id)

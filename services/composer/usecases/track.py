@@ -15,6 +15,7 @@ from services.composer.domain.errors import (
 from services.composer.domain.export import EXPORT
 from services.composer.domain.lyrics import LYRICS
 from services.composer.domain.track import TRASH_KEPT, Recipe, Track, TrackState, Wishes, clean_line, clean_text
+from services.composer.domain.tune import TuneChange
 from services.composer.storage import lyrics, subject
 from services.composer.storage import track as storage
 from services.composer.usecases.recording import check_recording
@@ -122,6 +123,30 @@ class Tracks:
             return await self._again(track, job)
         queued = await self._charge.hold_and_queue(job)
         return replace(track, cost_credits=queued.cost_credits), queued.job
+
+    async def regenerate(
+        self, caller: Caller, track_id: str, key: IdempotencyKey | None, *, seed: int, price_version: int
+    ) -> tuple[Track, Job]:
+        """Return a new track of what one of the caller's was made of, and its queued job; otherwise like `create`."""
+        async with self._db.transaction() as tx:
+            track = _found(await storage.find(tx, track_id, user_id=caller.user_id), track_id)
+            params = (await self._queue.get(tx, track.job_id)).params
+        source = params.get("source_track_id", "")
+        change = params.get("tune_change")
+        wishes = Wishes(
+            asset_id="" if source else track.asset_id,
+            title=track.title,
+            style=track.style,
+            mood=track.mood,
+            lyrics=track.lyrics,
+            voice_gender=track.voice_gender,
+            duration_s=track.duration_s,
+            seed=seed,
+            price_version=price_version,
+            source_track_id=source,
+            tune_change=TuneChange.of_plain(change) if change else None,
+        )
+        return await self.create(caller, wishes, key)
 
     async def _known(self, tx: AsyncConnection, caller: Caller, key: IdempotencyKey) -> tuple[Track, Job] | None:
         """Return what the key has made, or None; raises IdempotencyKeyReused when that was another wish."""

@@ -521,6 +521,72 @@ class TuneChange(_message.Message):
 Global___TuneChange: _TypeAlias = TuneChange  # noqa: Y015
 
 @_typing.final
+class RegenerateTrackRequest(_message.Message):
+    """Asks for another song of what a track was made of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_ID_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PRICE_VERSION_FIELD_NUMBER: _builtins.int
+    track_id: _builtins.str
+    """The track."""
+    seed: _builtins.int
+    """Seed of all chance; 0 takes another one than the track's, the track's own makes the same song again."""
+    request_id: _builtins.str
+    """Client-made id; a repeat returns the first answer."""
+    price_version: _builtins.int
+    """Version of the price that the caller was shown; refused with PRICE_CHANGED when it holds no more. 0 takes the
+    current one.
+    """
+    def __init__(
+        self,
+        *,
+        track_id: _builtins.str = ...,
+        seed: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        price_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["price_version", b"price_version", "request_id", b"request_id", "seed", b"seed", "track_id", b"track_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegenerateTrackRequest: _TypeAlias = RegenerateTrackRequest  # noqa: Y015
+
+@_typing.final
+class RegenerateTrackResponse(_message.Message):
+    """Answers with the started song."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def track(self) -> Global___Track:
+        """The new track, generating."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """Its job."""
+
+    def __init__(
+        self,
+        *,
+        track: Global___Track | None = ...,
+        job: _job_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "track", b"track"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "track", b"track"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegenerateTrackResponse: _TypeAlias = RegenerateTrackResponse  # noqa: Y015
+
+@_typing.final
 class CreateTrackResponse(_message.Message):
     """Answers with the started song."""
 

@@ -70,6 +70,11 @@ class TrackServiceStub:
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackRequest.SerializeToString,
                 response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackResponse.FromString,
                 _registered_method=True)
+        self.RegenerateTrack = channel.unary_unary(
+                '/cadenza.composer.v1.TrackService/RegenerateTrack',
+                request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RegenerateTrackRequest.SerializeToString,
+                response_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RegenerateTrackResponse.FromString,
+                _registered_method=True)
         self.ChooseVariant = channel.unary_unary(
                 '/cadenza.composer.v1.TrackService/ChooseVariant',
                 request_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.ChooseVariantRequest.SerializeToString,
@@ -148,6 +153,14 @@ class TrackServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegenerateTrack(self, request, context):
+        """Starts another song of what a track was made of: the same recording or tune, words and wishes, at the price of now.
+        The track stays as it is, whatever became of it. Fails as CreateTrack does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ChooseVariant(self, request, context):
         """Makes one variant the track's own sound.
         """
@@ -213,6 +226,11 @@ def add_TrackServiceServicer_to_server(servicer, server):
                     servicer.RestoreTrack,
                     request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackRequest.FromString,
                     response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackResponse.SerializeToString,
+            ),
+            'RegenerateTrack': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegenerateTrack,
+                    request_deserializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RegenerateTrackRequest.FromString,
+                    response_serializer=cadenza_dot_composer_dot_v1_dot_track__service__pb2.RegenerateTrackResponse.SerializeToString,
             ),
             'ChooseVariant': grpc.unary_unary_rpc_method_handler(
                     servicer.ChooseVariant,
@@ -425,6 +443,33 @@ class TrackService:
             '/cadenza.composer.v1.TrackService/RestoreTrack',
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackRequest.SerializeToString,
             cadenza_dot_composer_dot_v1_dot_track__service__pb2.RestoreTrackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegenerateTrack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.composer.v1.TrackService/RegenerateTrack',
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.RegenerateTrackRequest.SerializeToString,
+            cadenza_dot_composer_dot_v1_dot_track__service__pb2.RegenerateTrackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,10 @@ class TrackServiceStub:
     """Puts a track away; its shares stop working. A job that still runs is cancelled. Repeats are answered alike."""
     RestoreTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.RestoreTrackRequest, _track_service_pb2.RestoreTrackResponse]
     """Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike."""
+    RegenerateTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.RegenerateTrackRequest, _track_service_pb2.RegenerateTrackResponse]
+    """Starts another song of what a track was made of: the same recording or tune, words and wishes, at the price of now.
+    The track stays as it is, whatever became of it. Fails as CreateTrack does.
+    """
     ChooseVariant: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.ChooseVariantRequest, _track_service_pb2.ChooseVariantResponse]
     """Makes one variant the track's own sound."""
     ResolveTrack: _grpc.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTrackRequest, _track_service_pb2.ResolveTrackResponse]
@@ -85,6 +89,10 @@ class TrackServiceAsyncStub(TrackServiceStub):
     """Puts a track away; its shares stop working. A job that still runs is cancelled. Repeats are answered alike."""
     RestoreTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.RestoreTrackRequest, _track_service_pb2.RestoreTrackResponse]  # type: ignore[assignment]
     """Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike."""
+    RegenerateTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.RegenerateTrackRequest, _track_service_pb2.RegenerateTrackResponse]  # type: ignore[assignment]
+    """Starts another song of what a track was made of: the same recording or tune, words and wishes, at the price of now.
+    The track stays as it is, whatever became of it. Fails as CreateTrack does.
+    """
     ChooseVariant: _aio.UnaryUnaryMultiCallable[_track_service_pb2.ChooseVariantRequest, _track_service_pb2.ChooseVariantResponse]  # type: ignore[assignment]
     """Makes one variant the track's own sound."""
     ResolveTrack: _aio.UnaryUnaryMultiCallable[_track_service_pb2.ResolveTrackRequest, _track_service_pb2.ResolveTrackResponse]  # type: ignore[assignment]
@@ -157,6 +165,16 @@ class TrackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_track_service_pb2.RestoreTrackResponse, _abc.Awaitable[_track_service_pb2.RestoreTrackResponse]]:
         """Takes a track back that was put away less than 30 days ago; its shares work again. Repeats are answered alike."""
+
+    @_abc_1.abstractmethod
+    def RegenerateTrack(
+        self,
+        request: _track_service_pb2.RegenerateTrackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_track_service_pb2.RegenerateTrackResponse, _abc.Awaitable[_track_service_pb2.RegenerateTrackResponse]]:
+        """Starts another song of what a track was made of: the same recording or tune, words and wishes, at the price of now.
+        The track stays as it is, whatever became of it. Fails as CreateTrack does.
+        """
 
     @_abc_1.abstractmethod
     def ChooseVariant(

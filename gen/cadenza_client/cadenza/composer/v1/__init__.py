@@ -90,6 +90,8 @@ __all__ = (
     "ModelUsage",
     "Moderation",
     "ModerationServiceStub",
+    "RegenerateTrackRequest",
+    "RegenerateTrackResponse",
     "ReplayWebhookDeliveryRequest",
     "ReplayWebhookDeliveryResponse",
     "RequeueJobRequest",
@@ -2535,6 +2537,57 @@ default_message_pool.register_message("cadenza.composer.v1", "Moderation", Moder
 
 
 @dataclass(eq=False, repr=False)
+class RegenerateTrackRequest(betterproto2.Message):
+    """
+    Asks for another song of what a track was made of.
+    """
+
+    track_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The track.
+    """
+
+    seed: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    Seed of all chance; 0 takes another one than the track's, the track's own makes the same song again.
+    """
+
+    request_id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Client-made id; a repeat returns the first answer.
+    """
+
+    price_version: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+    """
+    Version of the price that the caller was shown; refused with PRICE_CHANGED when it holds no more. 0 takes the
+    current one.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "RegenerateTrackRequest", RegenerateTrackRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RegenerateTrackResponse(betterproto2.Message):
+    """
+    Answers with the started song.
+    """
+
+    track: "Track | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The new track, generating.
+    """
+
+    job: "__job__v1__.Job | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Its job.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "RegenerateTrackResponse", RegenerateTrackResponse)
+
+
+@dataclass(eq=False, repr=False)
 class ReplayWebhookDeliveryRequest(betterproto2.Message):
     """
     Asks to send an event again.
@@ -4191,6 +4244,28 @@ class TrackServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.composer.v1.TrackService/RestoreTrack",
             message,
             RestoreTrackResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def regenerate_track(
+        self,
+        message: "RegenerateTrackRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "RegenerateTrackResponse":
+        """
+        Starts another song of what a track was made of: the same recording or tune, words and wishes, at the price of now.
+        The track stays as it is, whatever became of it. Fails as CreateTrack does.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.composer.v1.TrackService/RegenerateTrack",
+            message,
+            RegenerateTrackResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
