@@ -2,10 +2,10 @@
 // writes them, one taken into the box.
 
 import { callPatiently, randomId } from "./api.js";
-import { generateLyrics, watchLyrics } from "./client.js";
+import { generateLyrics, listTemplates, watchLyrics } from "./client.js";
 import { $, el } from "./dom.js";
 import { watch } from "./events.js";
-import { say } from "./text.js";
+import { say, whenLocaleChanges } from "./text.js";
 
 export class Words {
   constructor({ complain, announce, paid, taken }) {
@@ -17,6 +17,8 @@ export class Words {
     this.tell = { complain, announce, paid, taken };
     $("words-write").addEventListener("click", () => this.write());
     $("words-theme").addEventListener("input", () => this.show());
+    $("words-theme").addEventListener("focus", () => this.offer());
+    whenLocaleChanges(() => $("words-templates").replaceChildren());
     $("words-theme").addEventListener("keydown", (event) => {
       // Enter asks for words here; it must not order the song around the box.
       if (event.key !== "Enter" || event.isComposing) return;
@@ -31,6 +33,26 @@ export class Words {
     $("words-write").textContent = say(this.asking ? "words.writing" : "words.write");
     $("words-price").textContent = this.price === null ? "" : say("words.price", { price: this.price });
     $("words-versions").replaceChildren(...this.versions.map((version) => this.card(version)));
+  }
+
+  // Offers what a song can be started from, once somebody is about to write.
+  async offer() {
+    const place = $("words-templates");
+    if (place.children.length) return;
+    const { templates } = await callPatiently(listTemplates({ page_size: 12 })).catch(() => ({ templates: [] }));
+    place.replaceChildren(...templates.map((template) => this.start(template)));
+    place.hidden = !templates.length;
+  }
+
+  start(template) {
+    const button = el("button", { type: "button", className: "button quiet" }, template.title);
+    button.addEventListener("click", () => {
+      $("words-theme").value = template.theme;
+      for (const name of ["style", "mood"]) if (template[name]) $("wish").elements[name].value = template[name];
+      this.show();
+      $("words-write").focus();
+    });
+    return button;
   }
 
   async write() {

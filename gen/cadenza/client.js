@@ -68,6 +68,13 @@ export const appealTrack = call("POST", "/api/v1/tracks/{track_id}/appeal", true
 export const getModeration = call("GET", "/api/v1/tracks/{track_id}/moderation");
 export const listModerations = call("GET", "/api/v1/admin/moderation");
 export const decideModeration = call("POST", "/api/v1/admin/moderation/{track_id}", true);
+// cadenza.composer.v1.ShowcaseService
+export const listTemplates = call("GET", "/api/v1/music/templates");
+export const listBanners = call("GET", "/api/v1/music/banners");
+export const putTemplate = call("PUT", "/api/v1/admin/templates/{template_id}", true);
+export const deleteTemplate = call("DELETE", "/api/v1/admin/templates/{template_id}");
+export const putBanner = call("PUT", "/api/v1/admin/banners/{banner_id}", true);
+export const deleteBanner = call("DELETE", "/api/v1/admin/banners/{banner_id}");
 // cadenza.composer.v1.TrackService
 export const createTrack = call("POST", "/api/v1/tracks", true);
 export const getTrack = call("GET", "/api/v1/tracks/{track_id}");

@@ -14,6 +14,7 @@ from cadenza.composer.v1.export_service_pb2_grpc import add_ExportServiceService
 from cadenza.composer.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from cadenza.composer.v1.lyrics_service_pb2_grpc import add_LyricsServiceServicer_to_server
 from cadenza.composer.v1.moderation_service_pb2_grpc import add_ModerationServiceServicer_to_server
+from cadenza.composer.v1.showcase_service_pb2_grpc import add_ShowcaseServiceServicer_to_server
 from cadenza.composer.v1.take_service_pb2_grpc import add_TakeServiceServicer_to_server
 from cadenza.composer.v1.track_service_pb2_grpc import add_TrackServiceServicer_to_server
 from cadenza.composer.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
@@ -35,6 +36,7 @@ from services.composer.rpc.export import ExportRpc
 from services.composer.rpc.job import JobRpc
 from services.composer.rpc.lyrics import LyricsRpc
 from services.composer.rpc.moderation import ModerationRpc
+from services.composer.rpc.showcase import ShowcaseRpc
 from services.composer.rpc.take import TakeRpc
 from services.composer.rpc.track import TrackRpc
 from services.composer.rpc.webhook import WebhookRpc
@@ -49,6 +51,7 @@ from services.composer.usecases.job import Jobs
 from services.composer.usecases.lyrics import LyricsSheet, Songwriter
 from services.composer.usecases.moderation import Moderation
 from services.composer.usecases.open_id import OpenIds
+from services.composer.usecases.showcase import Showcase
 from services.composer.usecases.take import Hearings
 from services.composer.usecases.track import Limits, Tracks, policies
 from services.composer.usecases.webhook import Webhooks
@@ -94,6 +97,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     )
     sweeper = Sweeper(queue, db, on_pending=charge.resume, log_kept=timedelta(days=config.job_log_days))
 
+    showcase = Showcase(db, redis, now)
     dead = DeadJobs(db=db, queue=queue, charge=charge)
 
     async def ping_redis() -> None:
@@ -112,9 +116,10 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
                 Registered(add_WebhookServiceServicer_to_server, WebhookRpc(webhooks)),
                 Registered(add_BillServiceServicer_to_server, BillRpc(Bills(db))),
                 Registered(add_ModerationServiceServicer_to_server, ModerationRpc(moderation)),
+                Registered(add_ShowcaseServiceServicer_to_server, ShowcaseRpc(showcase)),
             ],
             pings={"database": db.ping, "redis": ping_redis},
-            background=[charge.dispatcher.run, sweeper.run, deliverer.run],
+            background=[charge.dispatcher.run, sweeper.run, deliverer.run, showcase.warm],
         )
     finally:
         await hearings.stop()

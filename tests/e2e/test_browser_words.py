@@ -65,3 +65,23 @@ async def test_words_alone_become_a_song_to_sing_along(open_page: Open, axe: str
     await plain.goto(friend.url)
     assert await plain.locator(".timed li").count() == await shared.count()
     assert await plain.locator(".timed button").count() == 0
+
+
+async def test_a_template_is_somewhere_to_begin(open_page: Open, axe: str) -> None:
+    """Whoever is about to ask for words is offered templates in their language; one fills theme, style and mood."""
+    page: Page = await open_page("/", **PHONE)
+    await page.click("#words > summary")
+    await page.focus("#words-theme")
+    offered = page.locator("#words-templates button")
+    await expect(offered).to_have_count(6)
+    await offered.filter(has_text="月下独酌").click()
+    await expect(page.locator("#words-theme")).to_have_value("月亮、酒和一个人的影子")
+    assert await page.evaluate("new FormData(document.getElementById('wish')).get('style')") == "guofeng"
+    assert await page.evaluate("new FormData(document.getElementById('wish')).get('mood')") == "calm"
+    await expect(page.locator("#words-write")).to_be_enabled()
+    await expect(page.locator("#words-write")).to_be_focused()
+    assert await faults(page, axe) == []
+    assert await overflow(page) == 0
+    await page.click("#language")
+    await page.focus("#words-theme")
+    await expect(offered.first).to_have_text("Summer by the sea")

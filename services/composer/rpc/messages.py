@@ -1,7 +1,7 @@
 """Turns tracks, jobs and their events into messages of the contract."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +16,7 @@ from services.composer.domain.moderation import Standing
 from services.composer.domain.take import CURVE_STEP_MS, Hearing, curve_cents
 from services.composer.domain.track import Recipe, Track, Variant
 from services.composer.usecases.address import Address
+from services.kit.errors import ParamInvalid
 from services.kit.jobs.job import Job, JobEvent
 from services.kit.jobs.states import State
 
@@ -32,6 +33,14 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     message = Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def moment(message: Timestamp) -> datetime:
+    """Return the moment that a message holds; raises ParamInvalid for one that no calendar has."""
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except ValueError as error:
+        raise ParamInvalid.of("start_time", "is no moment") from error
 
 
 def job_state(state: State) -> job_pb2.JobState.ValueType:

@@ -322,3 +322,30 @@ webhook_deliveries = Table(
         postgresql_where=text("request_id <> ''"),
     ),
 )
+
+templates = Table(
+    "templates",
+    metadata,
+    id_column("template_id", primary_key=True),
+    Column("locale", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("theme", Text, nullable=False),
+    Column("style", Text, nullable=False),
+    Column("mood", Text, nullable=False),
+    Column("sort_order", Integer, nullable=False),
+    CheckConstraint("locale IN ('zh-CN', 'en')", name="locale"),
+)
+
+banners = Table(
+    "banners",
+    metadata,
+    id_column("banner_id", primary_key=True),
+    Column("locale", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("image_url", Text, nullable=False),
+    Column("link_url", Text, nullable=False),
+    Column("sort_order", Integer, nullable=False),
+    time_column("start_time", nullable=True),
+    time_column("end_time", nullable=True),
+    CheckConstraint("locale IN ('zh-CN', 'en')", name="locale"),
+)
