@@ -12,12 +12,14 @@ import pytest
 
 from cadenza.composer.v1 import job_service_pb2 as job_pb
 from cadenza.composer.v1.job_service_pb2_grpc import JobServiceStub
+from services.kit.crash import ARMED, DIED
 from services.kit.ids import new_id
 from services.mesh.up import RunningMesh, running_mesh
 from tests.composer.vendors import KEY, WORDS, stand_in
 from tests.e2e.conftest import home_at
 from tests.e2e.people import Person, until
 from tests.fakes.minimax import MiniMax
+from tests.fakes.otlp import Otlp, ReceivedSpan
 from tests.fakes.stand_in import served
 from tests.fakes.suno import Suno
 
@@ -36,6 +38,8 @@ class Street:
     mesh: RunningMesh
     suno: Suno
     minimax: MiniMax
+    otlp: Otlp
+    points: Path
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,12 @@ async def street(homes: Callable[[str], Path]) -> AsyncIterator[Street]:
         minimax = await stack.enter_async_context(served(stand_in("minimax", seconds=0.2)))
         assert isinstance(suno, Suno)
         assert isinstance(minimax, MiniMax)
-        settings = {
+        otlp = await stack.enter_async_context(served(Otlp()))
+        root = homes("vendors")
+        points = root.with_name("points")
+        points.mkdir()
+        settings = otlp.settings() | {
+            "CRASH_POINTS": str(points),
             "WORKERS": "2",
             "ACTIVE_JOBS_PER_USER": "8",
             "MUSIC_PROVIDERS": "suno,minimax",
@@ -58,8 +67,8 @@ async def street(homes: Callable[[str], Path]) -> AsyncIterator[Street]:
             "MINIMAX_URL": minimax.url,
             "MINIMAX_KEY": KEY,
         }
-        mesh = await stack.enter_async_context(running_mesh(home_at(homes("vendors"), **settings)))
-        yield Street(mesh, suno, minimax)
+        mesh = await stack.enter_async_context(running_mesh(home_at(root, **settings)))
+        yield Street(mesh, suno, minimax, otlp, points)
 
 
 @pytest.fixture
@@ -182,6 +191,49 @@ async def test_credits_that_do_not_suffice(street: Street, person: Person) -> No
     for name in ("tracks", "jobs", "entries"):
         assert len(after[name]) == len(before[name])
     assert await _ordered(street) == heard
+
+
+@pytest.mark.parametrize(
+    ("point", "maker"), [("after-vendor_accept", "suno"), ("before-vendor_submit", ""), ("after-vendor_submit", "")]
+)
+async def test_the_worker_is_killed(street: Street, person: Person, point: str, maker: str) -> None:
+    """A worker killed by SIGKILL around an order costs nothing twice: the vendor sees one order at most.
+
+    What was accepted is followed by the other worker. What may have been, while nobody wrote it down, is not bought
+    from anybody else: without a maker that costs nothing the job fails, and the credits are back.
+    """
+    before = (street.suno.paid, await _ordered(street), street.minimax.calls.total())
+    (street.points / f"{point}{ARMED}").touch()
+    created = await person.call("POST", PATHS[1], {"lyrics": WORDS, "duration_s": 30})
+    job = await person.finished(created["job_id"])
+    assert list(street.points.glob(f"{point}.*{DIED}"))
+    track = (await person.call("GET", f"/api/v1/tracks/{created['track_id']}"))["track"]
+    assert (job["state"], track["provider"]) == (("completed", maker) if maker else ("failed", ""))
+    await until(person.credits, lambda found: found == ((80, 0) if maker else (100, 0)))
+    assert street.suno.paid - before[0] == int(point != "before-vendor_submit")
+    assert await _ordered(street) - before[1] == int(point != "before-vendor_submit")
+    assert street.minimax.calls.total() == before[2]
+
+
+@pytest.mark.parametrize("platform", ["web", "wxmp"])
+async def test_the_call_to_a_vendor_is_traced(street: Street, person: Person, platform: str) -> None:
+    """The trace of a song holds the vendor's call with platform, model and time, under the id the client was told."""
+    trace_id = new_id().replace("-", "")
+    headers = {"X-Platform": platform, "X-Trace-Id": trace_id}
+    created = await person.ask("POST", PATHS[0], json={"lyrics": WORDS, "duration_s": 30}, headers=headers)
+    assert created.body["trace_id"] == trace_id
+    await person.finished(created.body["data"]["job_id"])
+
+    async def calls() -> list[ReceivedSpan]:
+        return [each for each in street.otlp.trace(trace_id) if each.name.startswith("generate_music")]
+
+    (call,) = await until(calls, lambda found: len(found) == 1)
+    attributes = call.attributes
+    assert (attributes["gen_ai.provider.name"], attributes["gen_ai.request.model"]) == ("suno", "V4_5ALL")
+    assert attributes["langfuse.trace.metadata.platform"] == platform
+    assert call.end_ns - call.start_ns >= 0.6e9
+    assert not call.failed
+    assert WORDS.splitlines()[1] not in str(street.otlp.trace(trace_id))
 
 
 async def test_neither_key_nor_words_leave_traces(street: Street, person: Person) -> None:
