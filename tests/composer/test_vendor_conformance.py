@@ -230,9 +230,9 @@ async def test_how_a_task_of_suno_ends(fault: str, outcome: Remedy | None) -> No
 
 async def test_suno_keeps_to_its_limit_by_itself() -> None:
     """Orders beyond the vendor's twenty in a while wait for their turn here instead of being refused there."""
-    async with booth("suno", window_s=0.2) as it:
+    async with booth("suno", window_s=0.1) as it:
         it.stand.most_orders = 20
-        patient = adapter("suno", it.stand.url, window_s=0.25)
+        patient = adapter("suno", it.stand.url, window_s=0.6)
         assert isinstance(patient, TaskVendor)
         assert len(set(await asyncio.gather(*(patient.submit(ORDER) for _ in range(45))))) == 45
         await patient.close()

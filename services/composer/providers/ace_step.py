@@ -50,7 +50,7 @@ class AceStep:
     def __init__(self, url: str, key: str) -> None:
         """Speak to the server at *url*; the key may be empty."""
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._http = VendorHttp(self.name, url, headers=self._headers, call_s=_CALL_S)
+        self._http = VendorHttp(self.name, url, headers=self._headers, call_s=_CALL_S, inside=True)
         self.capability = Capability(
             paid=False, songs=_SONGS, follows_tune=True, longest_lyrics=4096, longest_style=512, longest_s=_LONGEST_S
         )

@@ -6,6 +6,7 @@ only when the vendor itself was configured there, and then only to that very ser
 
 from __future__ import annotations
 
+import ipaddress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -41,19 +42,27 @@ class VendorHttp:
     """The connections to one vendor."""
 
     def __init__(
-        self, name: str, base: str, *, headers: Mapping[str, str], call_s: float, answer_bytes: int = 4 * 1024 * 1024
+        self,
+        name: str,
+        base: str,
+        *,
+        headers: Mapping[str, str],
+        call_s: float,
+        answer_bytes: int = 4 * 1024 * 1024,
+        inside: bool = False,
     ) -> None:
-        """Speak to the API at *base* with these headers; one call takes *call_s* seconds at most."""
+        """Speak to the API at *base* with these headers; one call takes *call_s* seconds at most.
+
+        A vendor that stands *inside* of our own network gives its files from there too.
+        """
         self.name = name
         self._base = base.rstrip("/")
         self._home = URL(self._base).origin() if self._base else URL()
-        host = self._home.host or ""
-        private = host == "localhost" or (host.replace(".", "").replace(":", "").isalnum() and _is_private(host))
         limits = Limits(total_s=call_s, body_bytes=answer_bytes, connections=_CONNECTIONS)
         self._api = HttpClient(name, limits=limits, private_allowed=True, headers=headers)
         self._files = HttpClient(f"{name}-files", limits=Limits(connections=_CONNECTIONS))
         self._own_files = HttpClient(f"{name}-files", limits=Limits(connections=_CONNECTIONS), private_allowed=True)
-        self._at_home = private
+        self._at_home = inside or _is_private(self._home.host or "")
 
     async def order(self, path: str, **request: Any) -> Answer:
         """Return the answer to an order, which is sent once.
@@ -150,4 +159,9 @@ def words(value: object) -> str:
 
 
 def _is_private(host: str) -> bool:
-    return any(character.isdigit() for character in host) and not is_public(host)
+    """Return whether a vendor's host is one of our own network by its very name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return not is_public(host)
