@@ -7,12 +7,14 @@ from services.composer.domain.moderation import Standing
 from services.composer.providers import Judgement
 from services.composer.providers.loose_json import read_loosely
 from services.composer.providers.model import ModelRefused, Question, TextModel
+from services.composer.providers.model_call import observed
 from services.kit.errors import Unavailable
 
 NAME: Final = "model"
 _LONGEST: Final = 10_200
 _MOST_TOKENS: Final = 400
 _STANDINGS: Final = {"pass": Standing.PASS, "review": Standing.REVIEW, "risky": Standing.RISKY}
+_PROMPT: Final = "moderation/1"
 _SYSTEM: Final = """\
 You judge whether the title and the words of a song may be shown to everybody. Answer with one JSON object and nothing
 else: {"standing": "pass" | "review" | "risky", "label": "<one or two English words>"}.
@@ -43,9 +45,9 @@ class ModelSafety:
     async def judge(self, _user_id: str, title: str, text: str) -> Judgement | None:
         """Return what the model says; what it will not look at, or says in no words of ours, is for a person."""
         song = f"<song>\n{title}\n\n{text}"[:_LONGEST] + "\n</song>"
-        question = Question(_SYSTEM, (song,), _SHAPE, most_tokens=_MOST_TOKENS)
+        question = Question(_SYSTEM, (song,), _SHAPE, most_tokens=_MOST_TOKENS, prompt=_PROMPT)
         try:
-            reply = await self._model.ask(question, lambda _: None, lambda: False)
+            reply = await observed(self._model, question, lambda _: None, lambda: False)
         except ModelRefused as refusal:
             return Judgement(Standing.REVIEW, refusal.why[:64])
         except VendorFailed as failure:

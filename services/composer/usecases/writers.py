@@ -129,7 +129,9 @@ class Writers:
             errand.out.add(model.name)
             _log.info("a writer refuses", extra={"provider": model.name, "why": refusal.why})
             if not self._ask_after_refusal:
-                raise _refused(refusal, errand.usage) from refusal
+                refused = LyricsRefused("the model will not write about this")
+                refused.usage = errand.usage
+                raise refused from refusal
             return None
         except (VendorFailed, TimeoutError) as error:
             breaker.fail()
@@ -182,9 +184,3 @@ class _Errand:
 
     def left_s(self) -> float:
         return max(self._deadline - asyncio.get_running_loop().time(), 0.0)
-
-
-def _refused(refusal: ModelRefused, usage: ModelUsage) -> LyricsRefused:
-    error = LyricsRefused("the model will not write about this")
-    error.usage = usage
-    return error.with_traceback(refusal.__traceback__)
