@@ -1,4 +1,4 @@
-"""`python -m tests.vendors.words`: what words from a model cost beyond the model's own time, and what a fallback adds.
+"""`python -m tests.trials.words`: what words from a model cost beyond the model's own time, and what a fallback adds.
 
 The stand-ins run in a process of their own and tell how long each answer took them; everything beyond that is ours.
 Composer, Wallet, PostgreSQL and Valkey are the real ones.

@@ -1,4 +1,4 @@
-"""`python -m tests.vendors.deaths`: a vendor of words, or the process that waits for it, dies again and again.
+"""`python -m tests.trials.words_deaths`: a vendor of words, or the process that waits for it, dies again and again.
 
 Each trial draws by its seed how Gemini's stand-in fails (before it takes the call, in the middle of its answer, or with
 an answer of no use) and whether the process dies meanwhile, so that another one takes the job up. After each there must
