@@ -9,14 +9,21 @@ import { clock, keyName, say, styleName } from "./text.js";
 
 const PAGE = 12;
 const SKELETONS = 4;
+const TYPING_MS = 500;
 const shown = { songs: [], token: "", category: "", asked: 0 };
 
 export function beginPublic({ complain }) {
   endless($("public-more"), () => loadPublic({ more: true }), complain);
   for (const radio of document.querySelectorAll('input[name="category"]')) radio.addEventListener("change", () => (location.hash = new URLSearchParams({ public: radio.value })));
-  $("public-played").addEventListener("change", () => {
+  const anew = () => {
     shown.songs = [];
     openPublic(shown.category).catch(complain);
+  };
+  $("public-played").addEventListener("change", anew);
+  let timer = 0;
+  $("public-find").addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(anew, TYPING_MS);
   });
 }
 
@@ -37,7 +44,7 @@ export async function openPublic(category) {
 
 async function loadPublic({ more = false } = {}) {
   const asked = ++shown.asked;
-  const page = await callPatiently(listPublicSongs({ page_size: PAGE, category: shown.category, order: $("public-played").checked ? "most_played" : "newest", page_token: more ? shown.token : "" }));
+  const page = await callPatiently(listPublicSongs({ page_size: PAGE, category: shown.category, order: $("public-played").checked ? "most_played" : "newest", query: $("public-find").value.trim(), page_token: more ? shown.token : "" }));
   if (asked !== shown.asked) return; // another category has been chosen meanwhile
   if (!more) $("public-songs").replaceChildren();
   shown.songs = more ? [...shown.songs, ...page.songs] : page.songs;

@@ -15,6 +15,7 @@ from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.share.config import Config
 from services.share.rpc.share import ShareServicer
+from services.share.usecases.listing import PublicList
 from services.share.usecases.play import Plays
 from services.share.usecases.share import Shares
 
@@ -24,13 +25,16 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     """Yield Share, ready to be served; of the others it calls Composer only."""
     db = Database(config.database_url)
     passwords = Passwords()
-    shares = Shares(db, TrackServiceStub(peers.channel("composer")), now, passwords=passwords)
+    tracks = TrackServiceStub(peers.channel("composer"))
+    shares = Shares(db, tracks, now, passwords=passwords)
+    listing = PublicList(db, tracks, now)
     plays = Plays(db, shares, now)
+    servicer = ShareServicer(shares, plays, listing, config.public_url)
     try:
         yield Application(
             name="share",
             services=[
-                Registered(add_ShareServiceServicer_to_server, ShareServicer(shares, plays, config.public_url)),
+                Registered(add_ShareServiceServicer_to_server, servicer),
             ],
             pings={"database": db.ping},
         )

@@ -285,6 +285,18 @@ async def test_sharing_resolves_tracks(studio: Studio) -> None:
     assert refusal(refused).reason == "NOT_FOUND"
 
 
+async def test_sharing_finds_tracks_by_their_words(studio: Studio) -> None:
+    """Of the tracks Share asks about only those are described whose title or lyrics hold every word, in any case."""
+    ids = [
+        (await studio.create(title=title, lyrics=lyrics)).track_id
+        for title, lyrics in (("Moon over 海边", "la"), ("Wind", "the MOON, 100% 海边"), ("Moon", "la"))
+    ]
+    for query, found in (("moon 海边", ids[:2]), ("100%", ids[1:2]), ("_", []), ("", ids)):
+        request = pb.ResolveTracksRequest(track_ids=ids, query=query)
+        answer = await studio.tracks("share").ResolveTracks(request)
+        assert {each.track.track_id for each in answer.tracks} == set(found)
+
+
 async def test_sharing_resolves_tracks_of_many(studio: Studio) -> None:
     """Share gets living tracks of several owners in one call, each with its own addresses, and no words of theirs."""
     first, owner = await ready(studio), studio.user_id

@@ -26,6 +26,8 @@ class Tracks(composer_grpc.TrackServiceServicer):
         """Begin without tracks."""
         self.owners: dict[str, str] = {}
         self.tracks: dict[str, composer.Track] = {}
+        # How many Composer was asked to describe in lists.
+        self.described = 0
 
     async def ResolveTrack(  # noqa: N802  # gRPC's spelling
         self, request: Any, context: Any
@@ -38,11 +40,13 @@ class Tracks(composer_grpc.TrackServiceServicer):
     async def ResolveTracks(  # noqa: N802  # gRPC's spelling
         self, request: Any, context: Any
     ) -> composer.ResolveTracksResponse:
-        """Return those of the tracks that are there."""
+        """Return those of the tracks that are there and hold the words."""
         answer = composer.ResolveTracksResponse()
+        self.described += len(request.track_ids)
         for track_id in request.track_ids:
-            if track_id in self.owners:
-                answer.tracks.add(track=self.tracks[track_id], user_id=self.owners[track_id])
+            track = self.tracks.get(track_id)
+            if track is not None and track_id in self.owners and request.query in track.title + track.lyrics:
+                answer.tracks.add(track=track, user_id=self.owners[track_id])
         return answer
 
 

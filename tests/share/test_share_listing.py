@@ -140,3 +140,34 @@ async def test_only_what_passes_is_shown(sharing: Sharing, standing: Any, shared
         assert (await _refusal(_list(sharing, code))).reason == listed
     else:
         assert (await _list(sharing, code)).listed
+
+
+async def test_a_search_finds_words_and_goes_on_where_it_stopped(
+    sharing: Sharing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listed songs are found by title or words, in order; a call looks at so many and its token goes on behind them."""
+    monkeypatch.setattr("services.share.usecases.listing._BATCH", 3)
+    monkeypatch.setattr("services.share.usecases.listing._MOST_BATCHES", 2)
+    wanted = []
+    for number in range(14):
+        track = sharing.add_track()
+        track.title = "月光" if number in {0, 1, 12} else "wind"
+        track.lyrics = "la 月光 la" if number == 5 else "la"
+        code = await _share(sharing, track)
+        await _list(sharing, code)
+        if "月光" in track.title + track.lyrics:
+            wanted.append(code)
+    for order in (pb.PUBLIC_ORDER_NEWEST, pb.PUBLIC_ORDER_MOST_PLAYED):
+        found, token, calls = list[str](), "", 0
+        while True:
+            before = sharing.tracks.described
+            page = await _public(sharing, query="月光", page_size=2, page_token=token, order=order)
+            assert sharing.tracks.described - before <= 6
+            assert len(page.songs) <= 2
+            found += [song.share_code for song in page.songs]
+            token, calls = page.next_page_token, calls + 1
+            if not token:
+                break
+            assert calls < 20
+        assert found == wanted[::-1]
+    assert await _codes(sharing, query="no such words") == []

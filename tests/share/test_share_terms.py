@@ -18,6 +18,7 @@ from services.kit.passwords import Passwords
 from services.kit.rpc.errors import from_rpc
 from services.share.domain.share import GUESS_WINDOW, GUESSES_OF_ALL, TICKET_LIFE, Share, State, Terms
 from services.share.storage.tables import guesses
+from services.share.usecases.listing import PublicList
 from services.share.usecases.share import Shares
 from tests.share.conftest import Sharing
 
@@ -35,7 +36,9 @@ class Timed:
         self.db = db
         composer = sharing.mesh.peers("share").channel("composer")
 
-        self.shares = Shares(db, TrackServiceStub(composer), lambda: self.at, passwords=passwords)
+        tracks = TrackServiceStub(composer)
+        self.shares = Shares(db, tracks, lambda: self.at, passwords=passwords)
+        self.listing = PublicList(db, tracks, lambda: self.at)
 
     async def share(self, **terms: Any) -> Share:
         """Return a new share under these terms."""
@@ -131,7 +134,8 @@ async def test_a_song_that_has_ended_is_on_no_list(timed: Timed) -> None:
     await timed.shares.change(timed.sharing.user_id, share.share_code, Terms(listed=True))
 
     async def codes() -> list[str]:
-        return [each.share.share_code for each in (await timed.shares.public("", page_size=100, page_token=""))[0]]
+        songs, _ = await timed.listing.page("", "", page_size=100, page_token="")
+        return [each.share.share_code for each in songs]
 
     assert share.share_code in await codes()
     timed.at = NOON + timedelta(hours=1)

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.composer.domain.moderation import Standing
@@ -62,9 +62,12 @@ async def find(tx: AsyncConnection, track_id: str, *, user_id: str = "", lock: s
     return None if row is None else (await with_variants(tx, [_track(row)]))[0]
 
 
-async def find_many(tx: AsyncConnection, track_ids: Sequence[str]) -> list[Track]:
-    """Return the living ones of these tracks, whoever owns them, with their variants; in no order."""
-    query = select(tracks).where(tracks.c.track_id.in_(track_ids), tracks.c.delete_time.is_(None))
+async def find_many(tx: AsyncConnection, track_ids: Sequence[str], *, words: str = "") -> list[Track]:
+    """Return the living ones of these tracks, whoever owns them, with their variants; in no order.
+
+    With *words* only those whose title or lyrics hold every one of them, in any case.
+    """
+    query = select(tracks).where(tracks.c.track_id.in_(track_ids), tracks.c.delete_time.is_(None), *_holding(words))
     return await with_variants(tx, [_track(row) for row in (await tx.execute(query)).mappings()])
 
 
@@ -95,16 +98,20 @@ async def page(
     lyrics hold every one of them, in any case.
     """
     away = tracks.c.delete_time.is_(None) if trashed_since is None else tracks.c.delete_time >= trashed_since
-    query = select(tracks).where(tracks.c.user_id == user_id, away)
-    for word in words.split():
-        query = query.where(
-            or_(*(column.icontains(word, autoescape=True) for column in (tracks.c.title, tracks.c.lyrics)))
-        )
+    query = select(tracks).where(tracks.c.user_id == user_id, away, *_holding(words))
     if before:
         query = query.where(tracks.c.track_id < before)
     query = query.order_by(tracks.c.track_id.desc()).limit(size)
     found = [_track(row) for row in (await tx.execute(query)).mappings()]
     return await with_variants(tx, found)
+
+
+def _holding(words: str) -> list[ColumnElement[bool]]:
+    """Return what a track fulfils whose title or lyrics hold every one of the words."""
+    return [
+        or_(*(column.icontains(word, autoescape=True) for column in (tracks.c.title, tracks.c.lyrics)))
+        for word in words.split()
+    ]
 
 
 async def with_variants(tx: AsyncConnection, found: Sequence[Track]) -> list[Track]:

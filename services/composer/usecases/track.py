@@ -253,10 +253,13 @@ class Tracks:
         """
         return await self._moderation.judged(await self.get(user_id, track_id))
 
-    async def many(self, track_ids: Sequence[str]) -> Sequence[Track]:
-        """Return the living ones of these tracks, whoever owns them, for a trusted service; in no order."""
+    async def many(self, track_ids: Sequence[str], *, words: str = "") -> Sequence[Track]:
+        """Return the living ones of these tracks, whoever owns them, for a trusted service; in no order.
+
+        With *words* only those whose title or lyrics hold them all.
+        """
         async with self._db.transaction() as tx:
-            return await storage.find_many(tx, track_ids)
+            return await storage.find_many(tx, track_ids, words=words)
 
     async def tune(self, user_id: str, track_id: str) -> tuple[Track, Recipe]:
         """Return the user's living track with the recipe that holds its tune; raises TrackNotFound, SourceNotUsable."""

@@ -9,6 +9,7 @@ from cadenza.share.v1 import share_service_pb2_grpc as pb_grpc
 from services.kit.rpc.call import ServicerContext, current_call
 from services.kit.rpc.identity import current_user
 from services.share.domain.share import Line, Share, Shown, State, Terms, link
+from services.share.usecases.listing import PublicList
 from services.share.usecases.play import Plays
 from services.share.usecases.share import Shares
 
@@ -21,9 +22,10 @@ _STATES = {State.ACTIVE: pb.Share.STATE_ACTIVE, State.REVOKED: pb.Share.STATE_RE
 class ShareServicer(pb_grpc.ShareServiceServicer):
     """Serves shares; people act on their own, anybody may open one."""
 
-    def __init__(self, shares: Shares, plays: Plays, public_url: str) -> None:
+    def __init__(self, shares: Shares, plays: Plays, listing: PublicList, public_url: str) -> None:
         """Serve these shares, whose pages are under the public address."""
         self._shares = shares
+        self._listing = listing
         self._plays = plays
         self._public_url = public_url
 
@@ -69,8 +71,9 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
         self, request: pb.ListPublicSongsRequest, context: ServicerContext
     ) -> pb.ListPublicSongsResponse:
         """Return a page of the public list."""
-        songs, more = await self._shares.public(
+        songs, more = await self._listing.page(
             request.category,
+            request.query,
             page_size=request.page_size,
             page_token=request.page_token,
             most_played=request.order == pb.PUBLIC_ORDER_MOST_PLAYED,

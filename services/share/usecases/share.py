@@ -10,7 +10,7 @@ from cadenza.composer.v1.standing_pb2 import (
     STANDING_UNSPECIFIED,
 )
 from cadenza.composer.v1.sung_line_pb2 import SungLine
-from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, ResolveTracksRequest, Track
+from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, Track
 from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.engine import Database
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     # The name exists for the type checker only.
     from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceAsyncStub
 
-_COMPOSER_S = 5.0
+COMPOSER_S = 5.0
 _DRAWS = 3
 # A Composer that knows nothing of standings says nothing.
-_LISTABLE = frozenset({STANDING_UNSPECIFIED, STANDING_PASS})
-_SHAREABLE = _LISTABLE | {STANDING_PENDING}
+LISTABLE = frozenset({STANDING_UNSPECIFIED, STANDING_PASS})
+_SHAREABLE = LISTABLE | {STANDING_PENDING}
 
 
 class Shares:
@@ -67,7 +67,7 @@ class Shares:
         """
         track = await self._track(track_id, user_id)
         _require_standing(track, _SHAREABLE)
-        if _variant(track) is None:
+        if heard_in(track) is None:
             message = "only a track that can be heard can be shared"
             raise ShareNotAllowed(message, track_id=track_id, state=Track.State.Name(track.state))
         values = await self._values(terms)
@@ -104,7 +104,7 @@ class Shares:
         if counted and not is_program(agent):
             async with self._db.transaction() as tx:
                 await storage.count_view(tx, share.share_id)
-        return _shown(share, track, variant)
+        return shown_of(share, track, variant)
 
     async def _heard(self, share: Share) -> tuple[Track, Variant]:
         """Return the track as it is now and what of it is heard; raises ShareRevoked when nothing is."""
@@ -114,7 +114,7 @@ class Shares:
             if error.reason == "NOT_FOUND":
                 raise domain.revoked(share.share_code) from error
             raise
-        variant = _variant(track)
+        variant = heard_in(track)
         if variant is None:
             raise domain.revoked(share.share_code)
         return track, variant
@@ -163,7 +163,7 @@ class Shares:
             if values.get("password_hash", share.password_hash):
                 raise ParamInvalid.of("listed", "must be false for a share with a password")
             track, variant = await self._heard(share)
-            _require_standing(track, _LISTABLE)
+            _require_standing(track, LISTABLE)
             values["category"] = variant.style
         if not values:
             return share
@@ -186,37 +186,9 @@ class Shares:
                 values |= {"listed": terms.listed or False, "category": ""}
         return values
 
-    async def public(
-        self, category: str, *, page_size: int, page_token: str, most_played: bool = False
-    ) -> tuple[list[Shown], str]:
-        """Return a page of the public list, newest or most played first, and the token of the next page or ''.
-
-        Songs that cannot be heard any more, or may not be, are left out.
-        """
-        plays, before = _last_played(page_token) if most_played else (None, _last_id(page_token))
-        size, now = clamp_page_size(page_size), self._clock()
-        async with self._db.transaction() as tx:
-            found = list(await storage.listed_page(tx, category, before=before, plays=plays, count=size + 1, at=now))
-        more = _token(found[size - 1], most_played=most_played) if len(found) > size else ""
-        shares = found[:size]
-        if not shares:
-            return [], more
-        with calling():
-            answer = await self._tracks.ResolveTracks(
-                ResolveTracksRequest(track_ids=[each.track_id for each in shares]), timeout=_COMPOSER_S
-            )
-        tracks = {(each.track.track_id, each.user_id): each.track for each in answer.tracks}
-        shown = []
-        for share in shares:
-            track = tracks.get((share.track_id, share.user_id))
-            variant = track and _variant(track)
-            if track and variant and track.standing in _LISTABLE:
-                shown.append(_shown(share, track, variant))
-        return shown, more
-
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[Share], str]:
         """Return a page of the person's shares, newest first, and the token of the next page or ''."""
-        before = _last_id(page_token)
+        before = last_id(page_token)
         size = clamp_page_size(page_size)
         async with self._db.transaction() as tx:
             found = list(await storage.page(tx, user_id, before=before, count=size + 1))
@@ -245,7 +217,7 @@ class Shares:
         """Return the person's track as Composer describes it now; raises RemoteError."""
         request = ResolveTrackRequest(track_id=track_id, user_id=user_id)
         with calling():
-            answer = await self._tracks.ResolveTrack(request, timeout=_COMPOSER_S)
+            answer = await self._tracks.ResolveTrack(request, timeout=COMPOSER_S)
         return answer.track
 
 
@@ -258,7 +230,8 @@ def _require_standing(track: Track, allowed: frozenset[int]) -> None:
     raise ContentInReview("somebody has to look at this song before it is shown", track_id=track.track_id)
 
 
-def _shown(share: Share, track: Track, variant: Variant) -> Shown:
+def shown_of(share: Share, track: Track, variant: Variant) -> Shown:
+    """Return what a share of this track shows."""
     return Shown(
         share=share,
         title=track.title,
@@ -269,7 +242,7 @@ def _shown(share: Share, track: Track, variant: Variant) -> Shown:
     )
 
 
-def _variant(track: Track) -> Variant | None:
+def heard_in(track: Track) -> Variant | None:
     """Return the variant a listener hears, None while the track cannot be heard."""
     if track.state != Track.STATE_READY:
         return None
@@ -305,7 +278,7 @@ def _unknown(share_code: str) -> ShareNotFound:
     return ShareNotFound(message, share_code=share_code)
 
 
-def _last_id(page_token: str) -> str:
+def last_id(page_token: str) -> str:
     """Return the id that a page ended with, '' for the first page; ParamInvalid for a foreign token."""
     match decode_token(page_token):
         case ():
@@ -314,19 +287,3 @@ def _last_id(page_token: str) -> str:
             return last
         case _:
             raise ParamInvalid.of("page_token", "is not one of ours")
-
-
-def _last_played(page_token: str) -> tuple[int, str]:
-    """Return plays and id that a page ended with, no id for the first page; ParamInvalid for a foreign token."""
-    match decode_token(page_token):
-        case ():
-            return 0, ""
-        case (int(plays), str(last)) if is_id(last):
-            return plays, last
-        case _:
-            raise ParamInvalid.of("page_token", "is not one of ours")
-
-
-def _token(last: Share, *, most_played: bool) -> str:
-    """Return the token of the page behind this share."""
-    return encode_token(last.play_count, last.share_id) if most_played else encode_token(last.share_id)

@@ -1047,6 +1047,9 @@ class ResolveTracksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACK_IDS_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """Words that title or lyrics hold, in any order and case; empty for all."""
     @_builtins.property
     def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The tracks."""
@@ -1055,10 +1058,11 @@ class ResolveTracksRequest(_message.Message):
         self,
         *,
         track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        query: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["track_ids", b"track_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "track_ids", b"track_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

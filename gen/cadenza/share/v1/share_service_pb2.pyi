@@ -683,6 +683,7 @@ class ListPublicSongsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     category: _builtins.str
     """Style, for example `folk`; empty for all."""
     page_size: _builtins.int
@@ -691,6 +692,8 @@ class ListPublicSongsRequest(_message.Message):
     """`next_page_token` of the page before, in the same order; empty for the first page."""
     order: Global___PublicOrder.ValueType
     """What comes first; unspecified means the newest."""
+    query: _builtins.str
+    """Words that title or lyrics hold, in any order and case; empty for all."""
     def __init__(
         self,
         *,
@@ -698,10 +701,11 @@ class ListPublicSongsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order: Global___PublicOrder.ValueType = ...,
+        query: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -130,7 +130,8 @@ class ShareServiceServicer:
 
     def ListPublicSongs(self, request, context):
         """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
-        that is gone since is left out, so that a page may be shorter than asked for though another one follows.
+        that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
+        for though another one follows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,7 +57,8 @@ class ShareServiceStub:
     """
     ListPublicSongs: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]
     """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
-    that is gone since is left out, so that a page may be shorter than asked for though another one follows.
+    that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
+    for though another one follows.
     """
     RevokeShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
@@ -91,7 +92,8 @@ class ShareServiceAsyncStub(ShareServiceStub):
     """
     ListPublicSongs: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ListPublicSongsRequest, _share_service_pb2.ListPublicSongsResponse]  # type: ignore[assignment]
     """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
-    that is gone since is left out, so that a page may be shorter than asked for though another one follows.
+    that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
+    for though another one follows.
     """
     RevokeShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]  # type: ignore[assignment]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
@@ -164,7 +166,8 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.ListPublicSongsResponse, _abc.Awaitable[_share_service_pb2.ListPublicSongsResponse]]:
         """Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
-        that is gone since is left out, so that a page may be shorter than asked for though another one follows.
+        that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
+        for though another one follows.
         """
 
     @_abc_1.abstractmethod

@@ -3049,6 +3049,11 @@ class ResolveTracksRequest(betterproto2.Message):
     The tracks.
     """
 
+    query: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Words that title or lyrics hold, in any order and case; empty for all.
+    """
+
 
 default_message_pool.register_message("cadenza.composer.v1", "ResolveTracksRequest", ResolveTracksRequest)
 

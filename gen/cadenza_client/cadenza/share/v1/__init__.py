@@ -239,6 +239,11 @@ class ListPublicSongsRequest(betterproto2.Message):
     What comes first; unspecified means the newest.
     """
 
+    query: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Words that title or lyrics hold, in any order and case; empty for all.
+    """
+
 
 default_message_pool.register_message("cadenza.share.v1", "ListPublicSongsRequest", ListPublicSongsRequest)
 
@@ -864,7 +869,8 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ListPublicSongsResponse":
         """
         Lists the songs that their owners have put on the public list, the newest shares or the most played first. A song
-        that is gone since is left out, so that a page may be shorter than asked for though another one follows.
+        that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
+        for though another one follows.
         """
 
         return await self._unary_unary(
