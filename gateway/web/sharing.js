@@ -1,9 +1,12 @@
 // A link to a song for others, and its terms: on the public list or not, until when, with which password. All of it is its owner's word.
 
 import { callPatiently } from "./api.js";
-import { createShare, revokeShare, updateShare } from "./client.js";
+import { appealTrack, createShare, revokeShare, updateShare } from "./client.js";
 import { $, copyText } from "./dom.js";
 import { moment, say, styleName } from "./text.js";
+
+// What a refusal says of where the song stands.
+const STANDINGS = { CONTENT_IN_REVIEW: "review", CONTENT_REJECTED: "risky" };
 
 export class Sharing {
   constructor({ complain, announce }) {
@@ -17,17 +20,27 @@ export class Sharing {
       this.change({ password: $("share-password").value });
     });
     $("share-unlock").addEventListener("click", () => this.change({ password: "" }));
+    $("standing").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.appeal();
+    });
     $("share-revoke").addEventListener("click", () => this.revoke());
   }
 
   open(track) {
-    if (this.track?.track_id !== track.track_id) this.share = null;
+    if (this.track?.track_id !== track.track_id) {
+      this.share = null;
+      $("standing-asked").textContent = $("standing-why").value = "";
+    }
     this.track = track;
+    this.standing = track.standing;
     this.show();
   }
 
   show() {
-    const { share } = this;
+    const { share, standing } = this;
+    $("standing").hidden = !Object.values(STANDINGS).includes(standing);
+    $("standing-words").textContent = $("standing").hidden ? "" : say(`standing.${standing}`);
     $("share-line").hidden = $("share-public").hidden = $("share-terms").hidden = !share;
     $("share").hidden = Boolean(share);
     if (!share) return;
@@ -53,7 +66,9 @@ export class Sharing {
       $("share-link").focus();
       $("share-link").select();
     } catch (error) {
+      this.standing = STANDINGS[error.symbol] ?? this.standing;
       this.complain(error);
+      this.show();
     }
     $("share").disabled = false;
   }
@@ -72,6 +87,17 @@ export class Sharing {
     } catch (error) {
       this.complain(error);
       this.show();
+    }
+  }
+
+  async appeal() {
+    this.complain(null);
+    try {
+      await callPatiently(appealTrack({ track_id: this.track.track_id, message: $("standing-why").value.trim() }));
+      $("standing-asked").textContent = say("standing.asked");
+      this.announce(say("standing.asked"));
+    } catch (error) {
+      this.complain(error);
     }
   }
 

@@ -140,3 +140,27 @@ async def test_a_frame_elsewhere_leads_to_the_page(open_page: Open, singer: Pers
     assert link.endswith(str(await onward.get_attribute("href")))
     assert (await singer.ask("GET", f"/oembed?url={link}")).refusal == (403, 50005, "SHARE_PASSWORD_REQUIRED")
     await _revoked(page)
+
+
+async def test_a_song_that_may_not_be_shown_can_be_appealed(
+    open_page: Open, singer: Person, song: Song, axe: str
+) -> None:
+    """Sharing a song of doubtful words says that a person has to look; its owner hears it and asks for another look."""
+    path = f"/api/v1/tracks/{song.track_id}"
+    await singer.call("PATCH", path, {"title": "I kill myself laughing"})
+    page: Page = await open_page("/")
+    await enter(page, singer)
+    await page.goto(f"/?doubtful#track={song.track_id}")
+    await expect(page.locator("#standing-words")).to_contain_text("A person has to look")
+    await page.click("#share")
+    await expect(page.locator("#alert")).to_contain_text("A person has to look at this before others may see it")
+    await expect(page.locator(".variant.a .play")).to_be_visible()
+    await page.fill("#standing-why", "It is a joke about laughing.")
+    await page.click("#standing button")
+    await expect(page.locator("#standing-asked")).to_contain_text("written down")
+    assert await faults(page, axe) == []
+    assert await overflow(page) == 0
+    kept = (await singer.call("GET", f"{path}/moderation"))["moderation"]
+    assert (kept["standing"], kept["appeal"]) == ("review", "It is a joke about laughing.")
+    await singer.call("PATCH", path, {"title": song.track["title"]})
+    assert (await singer.call("GET", path))["track"]["standing"] == "pass"

@@ -33,6 +33,7 @@ ENDS = {
         for part in ("title", "text")
     } | {"again", "trace"},
     "lock.": {"title", "text", "label", "open", "onward", "wrong", "often"},
+    "standing.": {"review", "risky", "why", "appeal", "asked"},
     "share.lifetime.": {str(seconds) for seconds in LIFETIMES_S},
     "key.": {"major", "minor"},
     "advice.": {"noisy", "quiet", "loud", "short", "unsteady", "pauses"},
