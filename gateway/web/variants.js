@@ -13,7 +13,7 @@ const MOST_CHORDS = 16;
 export function variantCard(variant, track, { choose, renew, group }) {
   const name = say("variant.name", { label: variant.label });
   const chosen = variant.variant_id === track.chosen_variant_id;
-  const head = el("h3", { id: `variant-${variant.label}` }, el("span", { className: "letter", "aria-hidden": "true" }, variant.label), el("span", { className: "unseen" }, `${name}: `), styleName(variant.style));
+  const head = el("h3", { id: `variant-${variant.label}` }, el("span", { className: "letter", "aria-hidden": "true" }, variant.label), el("span", { className: "unseen" }, `${name}: `), styleName(variant.style || track.style));
   const badge = variant.recommended ? el("span", { className: "badge" }, say("variant.recommended")) : null;
   const card = el("article", { className: `card variant ${variant.label.toLowerCase()}${chosen ? " chosen" : ""}`, "aria-labelledby": head.id }, el("header", {}, head, badge ?? ""));
   const player = makePlayer({ src: variant.audio_url, peaks: variant.peaks, seconds: variant.duration_ms / 1000, name: `${track.title} ${variant.label}`, renew: () => renew(variant), group });
@@ -21,13 +21,14 @@ export function variantCard(variant, track, { choose, renew, group }) {
   card.append(
     facts([
       [say("fact.key"), keyName(variant.key)],
-      [say("fact.tempo"), say("share.tempo", { tempo: Math.round(variant.tempo_bpm) })],
+      [say("fact.tempo"), variant.tempo_bpm > 0 ? say("share.tempo", { tempo: Math.round(variant.tempo_bpm) }) : ""],
       [say("fact.score"), say("share.score", { score: Math.round(variant.score * 100) })],
       [say("fact.length"), clock(variant.duration_ms / 1000)],
       [say("fact.engine"), engineName(track.provider, variant.engine)],
     ]),
-    melody(variant),
-    chords(variant.chords),
+    // What nobody has measured on a vendor's song is left out rather than shown as nothing.
+    variant.melody_score > 0 ? melody(variant) : "",
+    variant.chords.length ? chords(variant.chords) : "",
   );
   const remarks = variant.remarks.filter((word) => has(`remark.${word}`)).map((word) => say(`remark.${word}`));
   if (remarks.length) card.append(el("p", { className: "small remarks" }, say("remark.why", { label: variant.label, words: remarks.join(say("list.comma")) })));
@@ -35,7 +36,7 @@ export function variantCard(variant, track, { choose, renew, group }) {
   take.addEventListener("click", () => choose(variant));
   const save = el("a", { className: "button quiet", href: variant.download_url || variant.audio_url, download: `${track.title} ${variant.label}.mp3`, "aria-label": say("variant.save_label", { label: variant.label }) }, say("variant.save"));
   const midi = variant.midi_url ? el("a", { className: "button quiet", href: variant.midi_url, "aria-label": say("variant.midi_label", { label: variant.label }) }, say("variant.midi")) : "";
-  card.append(el("p", { className: "row" }, take, save, midi, exportPlace(variant, track)));
+  card.append(el("p", { className: "row" }, take, save, midi, variant.engine ? exportPlace(variant, track) : ""));
   const sung = sungWords(variant.lines, player.querySelector("audio"));
   if (sung) card.append(sung);
   if (variant.chord_sheet) card.append(el("details", { className: "chord-sheet" }, el("summary", {}, say("variant.sheet")), el("pre", {}, variant.chord_sheet)));

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.composer.domain.errors import ProviderFailed
+from services.composer.domain.vendor import Limits, flaw
 from services.composer.providers import Made, Order, Stopped, TakeRefused
+from services.composer.providers.appraisal import appraise
 from services.composer.providers.remote import RemoteEngine
+from services.composer.providers.sound import ffmpeg_program
 from tests.fakes.engine import EngineServer, engine_server
 
 ORDER = Order(label="A", analysis={}, title="Ode", style="", mood="", duration_s=30.0, seed=7)
@@ -50,6 +53,24 @@ async def test_a_whole_song() -> None:
     assert made.mp3[:3] in {b"ID3", b"\xff\xfb\x90"}
     assert judged[judged["recommended"]]["recommended"]
     assert cover[:2] == b"\xff\xd8"
+
+
+async def test_its_song_would_count() -> None:
+    """What an engine elsewhere makes passes the look at what vendors make: whole, audible, as long as it says."""
+    async with remote() as (engine, _):
+        made = await make(engine)
+    measured = appraise(made.mp3, ffmpeg=ffmpeg_program(""))
+    assert flaw(measured, made.duration_ms / 1000, Limits(shortest_s=0.5)) == ""
+
+
+async def test_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that cannot be reached within its time fails the attempt with the reason of every maker's failure."""
+    monkeypatch.setattr("services.composer.providers.offline._MAKE_TIMEOUT_S", 0.3)
+    lost = RemoteEngine("http://127.0.0.1:9", "a key")
+    with pytest.raises(ProviderFailed) as failed:
+        await make(lost)
+    await lost.close()
+    assert failed.value.reason == "GENERATE_PROVIDER_ERROR"
 
 
 async def test_an_order_is_bought_once() -> None:

@@ -151,7 +151,7 @@ class Track(_message.Message):
 
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variant]:
-        """The variants, A before B; empty until made."""
+        """The variants, A before B; empty until made. A vendor may have given only one of them."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -232,11 +232,11 @@ class Variant(_message.Message):
     style: _builtins.str
     """Style it was arranged in."""
     key: _builtins.str
-    """Key, for example `D major`."""
+    """Key, for example `D major`; empty when its maker does not tell."""
     tempo_bpm: _builtins.float
-    """Quarter notes a minute."""
+    """Quarter notes a minute; 0 when its maker does not tell."""
     melody_score: _builtins.float
-    """How clearly the hummed tune is heard, from 0 to 1."""
+    """How clearly the hummed tune is heard, from 0 to 1; 0 also where nobody measured it, as on a vendor's song."""
     loudness_lufs: _builtins.float
     """Integrated loudness of the decoded mp3 in LUFS."""
     score: _builtins.float

@@ -3353,7 +3353,7 @@ class Track(betterproto2.Message):
 
     variants: "list[Variant]" = betterproto2.field(10, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    The variants, A before B; empty until made.
+    The variants, A before B; empty until made. A vendor may have given only one of them.
     """
 
     chosen_variant_id: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
@@ -3583,17 +3583,17 @@ class Variant(betterproto2.Message):
 
     key: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
     """
-    Key, for example `D major`.
+    Key, for example `D major`; empty when its maker does not tell.
     """
 
     tempo_bpm: "float" = betterproto2.field(8, betterproto2.TYPE_DOUBLE)
     """
-    Quarter notes a minute.
+    Quarter notes a minute; 0 when its maker does not tell.
     """
 
     melody_score: "float" = betterproto2.field(9, betterproto2.TYPE_DOUBLE)
     """
-    How clearly the hummed tune is heard, from 0 to 1.
+    How clearly the hummed tune is heard, from 0 to 1; 0 also where nobody measured it, as on a vendor's song.
     """
 
     loudness_lufs: "float" = betterproto2.field(10, betterproto2.TYPE_DOUBLE)
