@@ -11,7 +11,7 @@ import pytest
 
 from services.composer.domain.vendor import Remedy
 from services.composer.providers import DirectVendor, TaskVendor, VendorRefused, VendorSong
-from services.composer.providers.appraisal import appraise
+from services.composer.providers.appraisal import appraise, promised_bytes
 from services.composer.providers.minimax import CODES as MINIMAX_CODES
 from services.composer.providers.sound import ffmpeg_program
 from services.composer.providers.suno import TABLES
@@ -20,6 +20,7 @@ from services.kit.address import AddressRefused
 from services.kit.errors import BodyTooLarge, Expired, Unavailable
 from tests.composer.vendors import KEY, NAMES, ORDER, WORDS, adapter, booth
 from tests.fakes.minimax import ERRORS as MINIMAX_ERRORS
+from tests.fakes.song import song_mp3
 from tests.fakes.stand_in import Fault
 from tests.fakes.suno import NUMBERS
 from tests.media.recordings import sound
@@ -39,6 +40,18 @@ async def test_a_song_comes_whole(name: str) -> None:
             assert measured["loudness_lufs"] > -40
             assert abs(measured["duration_ms"] / 1000 - (song.duration_s or 1.0)) < 0.2
         assert it.stand.paid == int(it.vendor.capability.paid)
+
+
+def test_half_a_file_says_so_itself() -> None:
+    """A file whose first frame promises more than there is is cut, also when nobody says how long it was to be."""
+    whole = song_mp3(3, 8.0)
+    assert len(whole) * 0.9 < promised_bytes(whole) <= len(whole)
+    assert appraise(whole, ffmpeg=ffmpeg_program(""))["fault"] == ""
+    assert appraise(whole[: len(whole) // 2], ffmpeg=ffmpeg_program(""))["fault"] == "cut"
+    assert appraise(b"<html>not found</html>", ffmpeg=ffmpeg_program(""))["fault"] == "unreadable"
+    tagged = b"ID3\x04\x00\x00\x00\x00\x01\x00" + bytes(128) + whole[whole.index(b"\xff") :]
+    assert promised_bytes(tagged) > 0
+    assert promised_bytes(b"ID3") == promised_bytes(b"") == promised_bytes(b"\xff\xfb" + bytes(100)) == 0
 
 
 @every_vendor

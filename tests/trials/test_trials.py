@@ -46,6 +46,7 @@ async def test_the_worker_dies_at(opened: Stage, point: str) -> None:
     # Only the vendor's answer that nobody wrote down is lost; what was never sent is not bought either.
     lost = point in {"after-vendor_ask", "before-vendor_submit", "after-vendor_submit", "before-vendor_accept"}
     assert ended.maker == ("band" if lost else "suno")
+    assert ended.orders == [("suno", "AB", "lost" if lost else "delivered")]
 
 
 def test_the_same_number_is_the_same_trial() -> None:
