@@ -96,6 +96,15 @@ async def test_guesses_made_at_once_are_counted_like_others(home: House) -> None
     assert sorted(each.reason for each in answers) == ["ACCOUNT_LOCKED"] * 15 + ["CREDENTIALS_INVALID"] * 5
 
 
+async def test_right_logins_at_once_are_all_let_in(home: House) -> None:
+    """Four devices that log in at the same moment, again and again, never stand in each other's way."""
+    mailbox = new_mailbox()
+    made = await home.register(mailbox)
+    for _ in range(5):
+        answers = await asyncio.gather(*(home.login(mailbox) for _ in range(4)))
+        assert {each.user_id for each in answers} == {made.user_id}
+
+
 async def test_one_address_cannot_try_many_accounts(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its share of failures an address is refused for other accounts too, and another address is not."""
     monkeypatch.setattr(guards, "ADDRESS_FAILURES", 8)

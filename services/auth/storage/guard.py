@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,11 +12,10 @@ from services.auth.storage.tables import guards
 
 async def lock(tx: AsyncConnection, guard_hash: bytes, *, at: datetime) -> Guard:
     """Return a guard, locked until the transaction ends, made if there is none."""
-    # The row must be there before it can be locked; whoever makes it holds it.
+    # One statement: between an insert and a look for the row another login could forget it.
     made = insert(guards).values(guard_hash=guard_hash, failure_count=0, lock_count=0, update_time=at)
-    await tx.execute(made.on_conflict_do_nothing())
-    statement = select(guards).where(guards.c.guard_hash == guard_hash).with_for_update()
-    row = (await tx.execute(statement)).one()
+    locked = made.on_conflict_do_update(index_elements=["guard_hash"], set_={"update_time": at}).returning(guards)
+    row = (await tx.execute(locked)).one()
     return Guard(row.failure_count, row.first_time, row.lock_count, row.locked_until_time)
 
 
