@@ -38,6 +38,10 @@ export const register = call("POST", "/api/v1/auth/register", true);
 export const login = call("POST", "/api/v1/auth/login", true);
 export const appleLogin = call("POST", "/api/v1/auth/apple", true);
 export const listLogins = call("GET", "/api/v1/users/me/login-logs");
+// cadenza.auth.v1.MergeService
+export const previewMerge = call("GET", "/api/v1/users/me/merges/{merge_id}");
+export const confirmMerge = call("POST", "/api/v1/users/me/merges/{merge_id}/confirm", true);
+export const undoMerge = call("POST", "/api/v1/users/me/merges/{merge_id}/undo", true);
 // cadenza.auth.v1.PasswordService
 export const changePassword = call("POST", "/api/v1/auth/password/change", true);
 export const resetPassword = call("POST", "/api/v1/auth/password/reset", true);

@@ -12,10 +12,15 @@ from redis.asyncio import Redis
 from cadenza.auth.v1.code_service_pb2_grpc import add_CodeServiceServicer_to_server
 from cadenza.auth.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 from cadenza.auth.v1.login_service_pb2_grpc import add_LoginServiceServicer_to_server
+from cadenza.auth.v1.merge_service_pb2_grpc import add_MergeServiceServicer_to_server
 from cadenza.auth.v1.password_service_pb2_grpc import add_PasswordServiceServicer_to_server
 from cadenza.auth.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from cadenza.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
+from cadenza.composer.v1.ownership_service_pb2_grpc import OwnershipServiceStub as ComposerOwnershipStub
+from cadenza.media.v1.ownership_service_pb2_grpc import OwnershipServiceStub as MediaOwnershipStub
+from cadenza.share.v1.ownership_service_pb2_grpc import OwnershipServiceStub as ShareOwnershipStub
 from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
+from cadenza.wallet.v1.ownership_service_pb2_grpc import OwnershipServiceStub as WalletOwnershipStub
 from services.auth.config import Config
 from services.auth.domain.pepper import Pepper
 from services.auth.providers import AppleDoor, CodeSender, WechatDoor, WechatPhones
@@ -27,6 +32,7 @@ from services.auth.providers.wechat_phone import WechatPhone, WechatPhoneOff
 from services.auth.rpc.code import CodeServicer
 from services.auth.rpc.identity import IdentityServicer
 from services.auth.rpc.login import LoginServicer
+from services.auth.rpc.merge import MergeServicer
 from services.auth.rpc.password import PasswordServicer
 from services.auth.rpc.session import SessionServicer
 from services.auth.rpc.user import UserServicer
@@ -34,10 +40,12 @@ from services.auth.usecases.account import Accounts
 from services.auth.usecases.binding import Bindings, Ways
 from services.auth.usecases.code import Codes
 from services.auth.usecases.delivery import Delivery
+from services.auth.usecases.estate import Estates
 from services.auth.usecases.guard import Guards
 from services.auth.usecases.identity import Identities
 from services.auth.usecases.login import AppleLogins, CodeLogins, Logins, WechatLogins
 from services.auth.usecases.login_log import LoginLog
+from services.auth.usecases.merge import MERGE, UNMERGE, Merges, Offers
 from services.auth.usecases.message import MESSAGE, Messages
 from services.auth.usecases.password import PasswordChanges
 from services.auth.usecases.session import Sessions
@@ -57,6 +65,7 @@ from services.kit.wechat import WechatApi
 
 if TYPE_CHECKING:
     from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceAsyncStub
+    from services.kit.jobs.outbox import OutboxHandler
 
 _PURGE_EVERY_S = 3600.0
 
@@ -75,11 +84,19 @@ async def build(config: Config, peers: Peers, *, clock: Clock = now) -> AsyncIte
         hasher = Passwords()
         stack.callback(hasher.close)
         wallet = CreditServiceStub(peers.channel("wallet"))
+        estates = Estates(
+            wallet=WalletOwnershipStub(peers.channel("wallet")),
+            composer=ComposerOwnershipStub(peers.channel("composer")),
+            media=MediaOwnershipStub(peers.channel("media")),
+            share=ShareOwnershipStub(peers.channel("share")),
+        )
 
         async def ping_redis() -> None:
             await redis.ping()
 
-        services, background = _assembled(config, db, redis, outside, hasher=hasher, wallet=wallet, clock=clock)
+        services, background = _assembled(
+            config, db, redis, outside, hasher=hasher, wallet=wallet, estates=estates, clock=clock
+        )
         yield Application(
             name="auth",
             services=services,
@@ -90,7 +107,7 @@ async def build(config: Config, peers: Peers, *, clock: Clock = now) -> AsyncIte
 
 def _assembled(
     config: Config, db: Database, redis: Redis, outside: "_Outside", *, hasher: Passwords,
-    wallet: "CreditServiceAsyncStub", clock: Clock,
+    wallet: "CreditServiceAsyncStub", estates: Estates, clock: Clock,
 ) -> tuple[list[Registered], list[Background]]:  # fmt: skip
     """Return the servicers over their use cases, and what runs beside them."""
     lifetimes, countries = config.lifetimes, config.sms_countries
@@ -99,7 +116,13 @@ def _assembled(
     longest = timedelta(seconds=config.signing_key_max_age)
     keys = SigningKeys(db, sealer, clock, access_ttl=lifetimes.access, longest=longest)
     messages = Messages(db, sealer, clock, sms=outside.sms, mail=outside.mail)
-    delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more={MESSAGE: messages.send})
+    more: dict[str, OutboxHandler] = {
+        MESSAGE: messages.send,
+        # Made below, because what they do needs the delivery in its turn.
+        MERGE: lambda payload: merges.move(payload),  # noqa: PLW0108  # bound late
+        UNMERGE: lambda payload: merges.move_back(payload),  # noqa: PLW0108  # bound late
+    }
+    delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more=more)
     sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes, pepper=pepper)
     identities = Identities(pepper, sealer)
     log = LoginLog(db, identities, messages, clock)
@@ -117,7 +140,8 @@ def _assembled(
         db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, log=log
     )
     ways = Ways(codes, wechat, outside.phones, outside.apple, identities=identities, countries=countries)
-    bindings = Bindings(db, sessions, identities, clock)
+    bindings = Bindings(db, sessions, identities, clock, offers=Offers(clock))
+    merges = Merges(db, sessions, estates, clock)
     return [
         Registered(add_SessionServiceServicer_to_server, SessionServicer(logins, wechat, sessions, keys)),
         Registered(add_UserServiceServicer_to_server, UserServicer(Users(db, identities))),
@@ -126,6 +150,7 @@ def _assembled(
             add_LoginServiceServicer_to_server, LoginServicer(accounts, by_code, apple, log, countries=countries)
         ),
         Registered(add_IdentityServiceServicer_to_server, IdentityServicer(ways, bindings, countries=countries)),
+        Registered(add_MergeServiceServicer_to_server, MergeServicer(merges)),
         Registered(add_PasswordServiceServicer_to_server, PasswordServicer(changes, countries=countries)),
     ], [
         delivery.dispatcher.run,

@@ -14,6 +14,7 @@ from cadenza.composer.v1.export_service_pb2_grpc import add_ExportServiceService
 from cadenza.composer.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from cadenza.composer.v1.lyrics_service_pb2_grpc import add_LyricsServiceServicer_to_server
 from cadenza.composer.v1.moderation_service_pb2_grpc import add_ModerationServiceServicer_to_server
+from cadenza.composer.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
 from cadenza.composer.v1.showcase_service_pb2_grpc import add_ShowcaseServiceServicer_to_server
 from cadenza.composer.v1.take_service_pb2_grpc import add_TakeServiceServicer_to_server
 from cadenza.composer.v1.track_service_pb2_grpc import add_TrackServiceServicer_to_server
@@ -36,11 +37,14 @@ from services.composer.rpc.export import ExportRpc
 from services.composer.rpc.job import JobRpc
 from services.composer.rpc.lyrics import LyricsRpc
 from services.composer.rpc.moderation import ModerationRpc
+from services.composer.rpc.ownership import OwnershipServicer as OwnershipRpc
 from services.composer.rpc.showcase import ShowcaseRpc
 from services.composer.rpc.take import TakeRpc
 from services.composer.rpc.track import TrackRpc
 from services.composer.rpc.webhook import WebhookRpc
+from services.composer.storage.ownership import OWNED
 from services.composer.storage.tables import jobs as job_tables
+from services.composer.storage.tables import moves
 from services.composer.usecases.address import Addresses
 from services.composer.usecases.bill import Bills
 from services.composer.usecases.charge import Charge
@@ -60,6 +64,7 @@ from services.composer.usecases.writers import Writers
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
+from services.kit.db.ownership import Ownership
 from services.kit.jobs.postgres import PostgresJobs
 from services.kit.jobs.queue import JobQueue
 from services.kit.jobs.runner import Runner
@@ -117,6 +122,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
                 Registered(add_BillServiceServicer_to_server, BillRpc(Bills(db))),
                 Registered(add_ModerationServiceServicer_to_server, ModerationRpc(moderation)),
                 Registered(add_ShowcaseServiceServicer_to_server, ShowcaseRpc(showcase)),
+                Registered(add_OwnershipServiceServicer_to_server, OwnershipRpc(Ownership(db, moves, OWNED, now))),
             ],
             pings={"database": db.ping, "redis": ping_redis},
             background=[charge.dispatcher.run, sweeper.run, deliverer.run, showcase.warm],

@@ -7,9 +7,11 @@ from datetime import timedelta
 
 from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
 from cadenza.media.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
+from cadenza.media.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
+from services.kit.db.ownership import Ownership
 from services.kit.jobs.postgres import PostgresJobs
 from services.kit.jobs.queue import JobQueue
 from services.kit.jobs.signals import RedisSignals
@@ -20,7 +22,9 @@ from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.media.config import Config
 from services.media.rpc.asset import AssetServicer
-from services.media.storage.tables import jobs
+from services.media.rpc.ownership import OwnershipServicer
+from services.media.storage.ownership import OWNED
+from services.media.storage.tables import jobs, moves
 from services.media.usecases.asset import Assets
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import POLICY, Sweep, Transcodes
@@ -54,7 +58,10 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
         sweep = Sweep(db, shelf, now, abandoned=abandoned)
         yield Application(
             name="media",
-            services=[Registered(add_AssetServiceServicer_to_server, AssetServicer(assets, uploads))],
+            services=[
+                Registered(add_AssetServiceServicer_to_server, AssetServicer(assets, uploads)),
+                Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Ownership(db, moves, OWNED, now))),
+            ],
             # Without Redis everything is taken in and only starts later, so its absence is no illness.
             pings={"database": db.ping, "objects": shelf.ping},
             background=[shelf.dispatcher.run, sweep.run],

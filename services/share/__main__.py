@@ -5,16 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
+from cadenza.share.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
 from cadenza.share.v1.share_service_pb2_grpc import add_ShareServiceServicer_to_server
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
+from services.kit.db.ownership import Ownership
 from services.kit.passwords import Passwords
 from services.kit.rpc.application import Application, Registered
 from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.share.config import Config
+from services.share.rpc.ownership import OwnershipServicer
 from services.share.rpc.share import ShareServicer
+from services.share.storage.ownership import OWNED
+from services.share.storage.tables import moves
 from services.share.usecases.listing import PublicList
 from services.share.usecases.play import Plays
 from services.share.usecases.share import Shares
@@ -35,6 +40,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             name="share",
             services=[
                 Registered(add_ShareServiceServicer_to_server, servicer),
+                Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Ownership(db, moves, OWNED, now))),
             ],
             pings={"database": db.ping},
         )

@@ -9,6 +9,7 @@ from functools import partial
 from cadenza.composer.v1.bill_service_pb2_grpc import BillServiceStub
 from cadenza.wallet.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from cadenza.wallet.v1.credit_service_pb2_grpc import add_CreditServiceServicer_to_server
+from cadenza.wallet.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
@@ -21,10 +22,12 @@ from services.wallet.config import Config
 from services.wallet.domain.reconciliation import Patience
 from services.wallet.rpc.admin import AdminServicer
 from services.wallet.rpc.credit import CreditServicer
+from services.wallet.rpc.ownership import OwnershipServicer
 from services.wallet.usecases.admin import Administration
 from services.wallet.usecases.balance import Balances
 from services.wallet.usecases.credit import Credits
 from services.wallet.usecases.hold import Holds
+from services.wallet.usecases.merge import Merges
 from services.wallet.usecases.quota import Quotas
 from services.wallet.usecases.reconciliation import Reconciliation
 from services.wallet.usecases.terms import Terms
@@ -59,6 +62,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             services=[
                 Registered(add_CreditServiceServicer_to_server, CreditServicer(credits_, holds, balances, quotas)),
                 Registered(add_AdminServiceServicer_to_server, AdminServicer(administration, credits_, balances)),
+                Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Merges(db, now), balances)),
             ],
             pings={"database": db.ping},
             background=loops,

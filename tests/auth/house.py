@@ -15,6 +15,7 @@ from cadenza.auth.v1 import code_service_pb2, login_service_pb2, session_service
 from cadenza.auth.v1.code_service_pb2_grpc import CodeServiceStub
 from cadenza.auth.v1.identity_service_pb2_grpc import IdentityServiceStub
 from cadenza.auth.v1.login_service_pb2_grpc import LoginServiceStub
+from cadenza.auth.v1.merge_service_pb2_grpc import MergeServiceStub
 from cadenza.auth.v1.password_service_pb2_grpc import PasswordServiceStub
 from cadenza.auth.v1.session_service_pb2_grpc import SessionServiceStub
 from cadenza.auth.v1.user_service_pb2_grpc import UserServiceStub
@@ -69,6 +70,11 @@ class House:
     def identities(self) -> Any:
         """Return the stub of identities."""
         return IdentityServiceStub(self.local.peers("gateway").channel("auth"))
+
+    @property
+    def merges(self) -> Any:
+        """Return the stub of merges."""
+        return MergeServiceStub(self.local.peers("gateway").channel("auth"))
 
     @property
     def passwords(self) -> Any:

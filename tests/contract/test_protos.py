@@ -12,6 +12,7 @@ from cadenza.auth.v1 import (
     code_service_pb2,
     identity_service_pb2,
     login_service_pb2,
+    merge_service_pb2,
     password_service_pb2,
     session_service_pb2,
     user_service_pb2,
@@ -28,10 +29,14 @@ from cadenza.composer.v1 import (
     track_service_pb2,
     webhook_service_pb2,
 )
+from cadenza.composer.v1 import ownership_service_pb2 as composer_ownership_service_pb2
 from cadenza.media.v1 import asset_service_pb2
+from cadenza.media.v1 import ownership_service_pb2 as media_ownership_service_pb2
 from cadenza.options.v1 import options_pb2
+from cadenza.share.v1 import ownership_service_pb2 as share_ownership_service_pb2
 from cadenza.share.v1 import share_service_pb2
 from cadenza.wallet.v1 import admin_service_pb2, credit_service_pb2
+from cadenza.wallet.v1 import ownership_service_pb2 as wallet_ownership_service_pb2
 from tests.contract.generate import PROTO
 
 FILES = (
@@ -41,7 +46,12 @@ FILES = (
     code_service_pb2,
     identity_service_pb2,
     login_service_pb2,
+    merge_service_pb2,
     password_service_pb2,
+    composer_ownership_service_pb2,
+    media_ownership_service_pb2,
+    share_ownership_service_pb2,
+    wallet_ownership_service_pb2,
     credit_service_pb2,
     admin_service_pb2,
     take_service_pb2,

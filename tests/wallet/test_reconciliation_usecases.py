@@ -33,6 +33,7 @@ from services.wallet.domain.quota import Plan
 from services.wallet.domain.reconciliation import FindingKind, Patience
 from services.wallet.usecases.admin import Administration
 from services.wallet.usecases.credit import Credits
+from services.wallet.usecases.merge import Merges
 from services.wallet.usecases.reconciliation import Reconciliation
 from tests.composer.studio import running
 from tests.conftest import _address, _administer, _new_name
@@ -54,7 +55,7 @@ def world(postgres: str, database_url: str, redis_url: str, tmp_path_factory: py
 
 _TABLES = (
     *(f"wallet.{name}" for name in ("accounts", "transfers", "entries", "holds", "prices", "quotas", "members")),
-    *(f"wallet.{name}" for name in ("freezes", "audits", "reconciliations")),
+    *(f"wallet.{name}" for name in ("freezes", "audits", "reconciliations", "merges")),
     *(f"composer.{name}" for name in ("jobs", "outbox", "tracks")),
 )
 
@@ -97,6 +98,13 @@ async def _live(database_url: str, redis_url: str, folder: Path) -> None:
         await admin.freeze("boss", request_id=new_id(), user_id=user_id, reason="a chargeback")
         await admin.set_plan("boss", request_id=new_id(), user_id=user_id, plan=Plan.BASIC, reason="paid")
         await admin.set_price("boss", request_id=new_id(), price=Price("music", 20), reason="the same again")
+        # Two people become one, and two again.
+        merges, merge_id = Merges(studio.db, now), new_id()
+        one, other = await studio.new_user(), await studio.new_user()
+        assert await merges.move(merge_id, source=one, target=other) == (100, 0)
+        assert await merges.move(merge_id, source=one, target=other) == (0, 0)
+        assert await merges.undo(merge_id, source=one, target=other) == 100
+        assert await merges.move(merge_id, source=one, target=other) == (0, 0)
 
 
 @asynccontextmanager
@@ -136,6 +144,20 @@ async def _bend(db: Database, *statements: str) -> None:
 async def test_a_healthy_world_has_no_finding(postgres: str, world: str) -> None:
     """After jobs of every ending, adjustments, freezes and price changes nothing differs, without any patience."""
     async with _open(postgres, world) as (_, reconciliation):
+        assert await reconciliation.findings() == []
+
+
+async def test_jobs_that_went_with_their_owner_are_no_difference(postgres: str, world: str) -> None:
+    """After two users became one their jobs are the one's, the holds stay where they were made, and that is right."""
+    nobody = "'00000000-0000-7000-8000-000000000009'"
+    merged = (
+        "INSERT INTO wallet.merges (merge_id, source_id, target_id, create_time) "
+        f"SELECT gen_random_uuid(), user_id, {nobody}, now() FROM (SELECT DISTINCT user_id FROM wallet.holds) AS h"
+    )
+    moved = f"UPDATE composer.jobs SET user_id = {nobody} WHERE user_id IS NOT NULL"
+    async with _open(postgres, world, moved) as (_, reconciliation):
+        assert {each.kind for each in await reconciliation.findings()} == {FindingKind.JOB_OWNER_DIFFERS}
+    async with _open(postgres, world, merged, moved) as (_, reconciliation):
         assert await reconciliation.findings() == []
 
 

@@ -37,6 +37,8 @@ class User:
     create_time: datetime
     username: str = ""
     has_password: bool = False
+    # It has become another user.
+    merged: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -31,6 +32,8 @@ users = Table(
     # What the person logs in by besides mailbox and phone, and the same in small letters, which is what must be unique.
     Column("username", Text, nullable=True),
     Column("username_key", Text, nullable=True),
+    # The user that this one has become; nobody logs in as it any more.
+    id_column("merged_into", nullable=True),
     # Set by an operator: no login and no refresh from then on.
     time_column("disable_time", nullable=True),
     *created_columns(),
@@ -103,6 +106,26 @@ signing_keys = Table(
     # AES-256-GCM with the id of the encryption key in front.
     Column("sealed_private_key", Text, nullable=False),
     time_column("create_time"),
+)
+
+merges = Table(
+    "merges",
+    metadata,
+    id_column("merge_id", primary_key=True),
+    id_column("asked_by", nullable=False),
+    id_column("source_id", ForeignKey(users.c.user_id), nullable=False),
+    id_column("target_id", ForeignKey(users.c.user_id), nullable=False),
+    Column("state", Text, nullable=False),
+    time_column("offer_expire_time"),
+    time_column("confirm_time", nullable=True),
+    # The ways to log in that went from the one to the other.
+    Column("identity_ids", ARRAY(Uuid(as_uuid=False)), nullable=False, server_default=text("'{}'::uuid[]")),
+    *created_columns(),
+    CheckConstraint("state IN ('offered', 'running', 'done', 'undoing', 'undone')", name="state"),
+    CheckConstraint("source_id <> target_id AND asked_by IN (source_id, target_id)", name="two"),
+    # A user becomes another one once, until that is undone.
+    Index("uq_merges_gone", "source_id", unique=True, postgresql_where=text("state IN ('running', 'done')")),
+    Index(None, "target_id", "confirm_time"),
 )
 
 # Failures of one account or network address, named by keyed hashes; names without an account have their line too.

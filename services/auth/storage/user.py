@@ -54,7 +54,9 @@ async def find_by_identity(tx: AsyncConnection, provider: Provider, hashes: Sequ
 
 async def find_by_username(tx: AsyncConnection, username: str) -> User | None:
     """Return the user who logs in by a name, however its letters are written."""
-    row = (await tx.execute(_users().where(users.c.username_key == username.casefold()))).first()
+    row = (
+        await tx.execute(_users().where(users.c.username_key == username.casefold(), users.c.merged_into.is_(None)))
+    ).first()
     return None if row is None else _user(row)
 
 
@@ -163,5 +165,6 @@ def _user(row: Row[Any]) -> User:
         disabled=row.disable_time is not None,
         create_time=row.create_time,
         username=row.username or "",
+        merged=row.merged_into is not None,
         has_password=row.has_password,
     )

@@ -16,6 +16,7 @@ from services.auth.storage.user import NewUser
 from services.auth.usecases.code import Codes
 from services.auth.usecases.identity import Identities
 from services.auth.usecases.login import Door, InTransaction, WechatLogins
+from services.auth.usecases.merge import Offers
 from services.auth.usecases.session import Sessions
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
@@ -77,19 +78,23 @@ class Ways:
 class Bindings:
     """What ways each person has."""
 
-    def __init__(self, db: Database, sessions: Sessions, identities: Identities, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, sessions: Sessions, identities: Identities, clock: Clock, *, offers: Offers
+    ) -> None:
         """Keep the collaborators."""
+        self._offers = offers
         self._db = db
         self._sessions = sessions
         self._identities = identities
         self._clock = clock
 
     async def bind(self, user_id: str, door: Door) -> Identity:
-        """Return the way to log in, this person's from now on; IdentityInUse when it is another one's.
+        """Return the way to log in, this person's from now on.
 
-        A code stays good when it is refused here.
+        Raises IdentityInUse when it is another one's; metadata `merge_id` then offers to make one user of the two, for
+        whoever gets here has proven both theirs.
         """
-        at, identity_id = self._clock(), new_id()
+        at, identity_id, merge_id = self._clock(), new_id(), ""
         sealed = door.sealed(identity_id) if door.sealed is not None else ""
         new = NewUser(user_id, identity_id, door.provider, door.hashes[0], sealed, door.profile, at)
         async with self._db.transaction() as tx:
@@ -98,8 +103,6 @@ class Bindings:
             if door.first is not None:
                 await door.first(tx)
             found = await storage.find_by_identity(tx, door.provider, door.hashes)
-            if found is not None and found[0].user_id != user_id:
-                raise IdentityInUse("another account has this", provider=door.provider.value)
             ways = await storage.list_identities(tx, user_id)
             if found is None:
                 kinds = Counter(identity.provider for identity, _ in ways)
@@ -108,8 +111,14 @@ class Bindings:
                 if not await storage.add_identity(tx, new):
                     raise IdentityInUse("another account has this", provider=door.provider.value)
                 return self._identities.labelled(Identity(identity_id, door.provider, at), sealed)
+            other, found_id = found
+            if other.user_id != user_id:
+                merge_id = await self._offers.make(tx, user_id, [identity for identity, _ in ways], other)
+        if other.user_id != user_id:
+            offer = {"merge_id": merge_id} if merge_id else {}
+            raise IdentityInUse("another account has this", provider=door.provider.value, **offer)
         return next(
-            self._identities.labelled(identity, kept) for identity, kept in ways if identity.identity_id == found[1]
+            self._identities.labelled(identity, kept) for identity, kept in ways if identity.identity_id == found_id
         )
 
     async def unbind(self, user_id: str, session_id: str, identity_id: str) -> None:

@@ -23,6 +23,7 @@ from services.composer.domain.track import LONGEST_DURATION_S, SHORTEST_DURATION
 from services.composer.domain.vendor import TaskState
 from services.composer.domain.webhook import DeliveryState, PauseReason
 from services.kit.db.metadata import created_columns, id_column, schema_metadata, time_column
+from services.kit.db.ownership import move_tables
 from services.kit.jobs.table import job_tables
 
 metadata = schema_metadata("composer")
@@ -349,3 +350,5 @@ banners = Table(
     time_column("end_time", nullable=True),
     CheckConstraint("locale IN ('zh-CN', 'en')", name="locale"),
 )
+# What two users that became one had, so that it can be given back.
+moves = move_tables(metadata)

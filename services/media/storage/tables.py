@@ -14,6 +14,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.kit.db.metadata import id_column, schema_metadata, time_column
+from services.kit.db.ownership import move_tables
 from services.kit.jobs.table import job_tables
 from services.media.domain.asset import Kind, State
 
@@ -95,3 +96,6 @@ upload_fences = Table(
 Index("ix_upload_fences_update_time", upload_fences.c.update_time)
 
 jobs = job_tables(metadata)
+
+# What two users that became one had, so that it can be given back.
+moves = move_tables(metadata)

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from services.kit.db.metadata import id_column, schema_metadata, time_column
+from services.kit.db.ownership import move_tables
 from services.share.domain.share import State
 
 metadata = schema_metadata("share")
@@ -77,3 +78,6 @@ plays = Table(
     time_column("play_time"),
 )
 Index("ix_plays_play_time", plays.c.play_time)
+
+# What two users that became one had, so that it can be given back.
+moves = move_tables(metadata)

@@ -38,6 +38,7 @@ class Operation(StrEnum):
     RELEASE = "release"
     EXPIRE = "expire"
     ADJUST = "adjust"
+    MOVE = "move"
 
 
 class TransferKind(StrEnum):
@@ -49,6 +50,7 @@ class TransferKind(StrEnum):
     RELEASE = "release"
     EXPIRE = "expire"
     ADMIN_ADJUST = "admin_adjust"
+    MERGE = "merge"
 
 
 class HoldState(StrEnum):
@@ -188,6 +190,11 @@ def adjust(available: int, amount: int) -> Postings:
         raise ParamInvalid.of("amount_credits", "must not be zero")
     if available + amount < 0:
         raise InsufficientCredits("the balance does not cover what is taken", needed=-amount, available=available)
+    return {AccountKind.ADJUSTMENTS: -amount, AccountKind.USER: amount}
+
+
+def shift(amount: int) -> Postings:
+    """Return the postings of one side of a move between two accounts of one person; the other side's undo them."""
     return {AccountKind.ADJUSTMENTS: -amount, AccountKind.USER: amount}
 
 

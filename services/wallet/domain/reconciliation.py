@@ -3,6 +3,7 @@
 Whatever is compared here may still be on its way: a pair that has changed within the grace is left for the next time.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -150,6 +151,22 @@ def compare(hold: HeldCredits | None, job: BilledJob | None, now: datetime, pati
         facts = {"message": job.message, "state": job.state}
         found.append(Finding(FindingKind.MESSAGE_WRONG, job.job_id, facts))
     return [*found, *_ends(hold, job, now, patience)]
+
+
+def people(merges: Iterable[tuple[str, str]]) -> Callable[[str], str]:
+    """Return a function that gives all users whom merges, undone ones too, have made one person the same name."""
+    leads: dict[str, str] = {}
+
+    def name(user_id: str) -> str:
+        while user_id in leads:
+            user_id = leads[user_id]
+        return user_id
+
+    for source, target in merges:
+        one, other = name(source), name(target)
+        if one != other:
+            leads[one] = other
+    return name
 
 
 def _unheld(job: BilledJob, now: datetime, patience: Patience) -> list[Finding]:

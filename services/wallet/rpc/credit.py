@@ -32,6 +32,7 @@ _KINDS = {
     TransferKind.RELEASE: pb.Entry.KIND_RELEASE,
     TransferKind.EXPIRE: pb.Entry.KIND_EXPIRE,
     TransferKind.ADMIN_ADJUST: pb.Entry.KIND_ADMIN_ADJUST,
+    TransferKind.MERGE: pb.Entry.KIND_MERGE,
 }
 _KINDS_ASKED = {number: kind for kind, number in _KINDS.items()}
 

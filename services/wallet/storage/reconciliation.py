@@ -71,7 +71,8 @@ FROM wallet.transfers AS t JOIN wallet.entries AS e USING (transfer_id) JOIN wal
 WHERE a.kind IN ('user', 'user_held') AND a.owner_id <> t.user_id""",
     FindingKind.TRANSFER_KIND_WRONG: """
 SELECT transfer_id, jsonb_build_object('operation', operation, 'kind', kind) FROM wallet.transfers
-WHERE kind <> CASE operation WHEN 'grant' THEN 'signup_grant' WHEN 'adjust' THEN 'admin_adjust' ELSE operation END""",
+WHERE kind <> CASE operation WHEN 'grant' THEN 'signup_grant' WHEN 'adjust' THEN 'admin_adjust'
+  WHEN 'move' THEN 'merge' ELSE operation END""",
     FindingKind.ANSWER_WRONG: """
 SELECT m.transfer_id, jsonb_build_object('answer', m.answer->>'available', 'entry', m.available_after::text)
 FROM (@moves) AS m

@@ -51,7 +51,9 @@ transfers = Table(
     Column("reference_id", Text, nullable=False),
     time_column("create_time"),
     UniqueConstraint("operation", "request_id"),
-    CheckConstraint("operation IN ('grant', 'hold', 'settle', 'release', 'expire', 'adjust')", name="operation"),
+    CheckConstraint(
+        "operation IN ('grant', 'hold', 'settle', 'release', 'expire', 'adjust', 'move')", name="operation"
+    ),
 )
 
 entries = Table(
@@ -174,4 +176,19 @@ reconciliations = Table(
     time_column("start_time"),
     time_column("finish_time", nullable=True),
     Column("findings", BigInteger, nullable=True),
+)
+
+# Whose credits went to whom because two users became one; read by whoever compares holds with jobs, too.
+merges = Table(
+    "merges",
+    metadata,
+    id_column("merge_id", primary_key=True),
+    id_column("source_id", nullable=False),
+    id_column("target_id", nullable=False),
+    # What was moved and has not been given back, and in how many moves.
+    Column("moved", BigInteger, nullable=False, server_default=text("0")),
+    Column("moves", BigInteger, nullable=False, server_default=text("0")),
+    time_column("create_time"),
+    time_column("undo_time", nullable=True),
+    CheckConstraint("moved >= 0 AND moves >= 0", name="moved"),
 )

@@ -20,8 +20,7 @@ from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.engine import Database
 from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import Conflict, DomainError, IdempotencyKeyReused, NotFound, ParamInvalid
-from services.kit.ids import new_id
+from services.kit.errors import Conflict, DomainError, NotFound, ParamInvalid
 from services.wallet.domain import credit
 from services.wallet.domain.audit import AdminAct
 from services.wallet.domain.credit import (
@@ -31,17 +30,14 @@ from services.wallet.domain.credit import (
     EntryLine,
     Hold,
     Operation,
-    Postings,
     TransferKind,
 )
-from services.wallet.domain.ledger import Account, post
-from services.wallet.storage import audit as audit_storage
 from services.wallet.storage import credit as storage
 from services.wallet.storage import perform as hot_storage
-from services.wallet.storage.credit import Transfer
 from services.wallet.storage.perform import Outcome, Write
 from services.wallet.usecases.batch import Batches
 from services.wallet.usecases.terms import Terms, require_usable
+from services.wallet.usecases.write import IdTaken, Move, Wish, locked_accounts, record, repeat, wish_of
 
 _ATTEMPTS = 3
 _COMMITS = {
@@ -54,7 +50,6 @@ _NEWEST = 2**63 - 1
 _USUAL_TERMS = Terms()
 # What the hot path leaves undecided takes connections of the common pool; the rest of the process needs them too.
 _MOST_UNDECIDED = 4
-_USER_ACCOUNTS = (AccountKind.USER, AccountKind.USER_HELD)
 
 
 @dataclass(frozen=True)
@@ -63,34 +58,6 @@ class Page:
 
     entries: list[EntryLine]
     next_page_token: str
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """One money write as the client asked for it."""
-
-    operation: Operation
-    request_id: str
-    input_hash: bytes
-
-
-@dataclass(frozen=True)
-class _Move:
-    """What the domain decided: the postings and how the transfer is recorded."""
-
-    kind: TransferKind
-    user_id: str
-    accounts: dict[AccountKind, Account]
-    postings: Postings
-    description: str
-    reference_id: str
-    hold: Hold | None = None
-    # What an administrator did, for its audit line in the same transaction.
-    act: AdminAct | None = None
-
-
-class _IdTaken(Exception):
-    """Another transaction wrote under the same client-made id while this one was deciding."""
 
 
 class Credits:
@@ -131,12 +98,12 @@ class Credits:
     async def grant_signup(self, *, request_id: str, user_id: str) -> Answer:
         """Give a user the credits of registration, once for the request id."""
         kind = TransferKind.SIGNUP_GRANT
-        wish = _wish(Operation.GRANT, request_id, user_id=user_id, kind=kind.value)
+        wish = wish_of(Operation.GRANT, request_id, user_id=user_id, kind=kind.value)
 
-        async def decide(tx: AsyncConnection) -> _Move:
-            accounts = await self._accounts(tx, user_id)
+        async def decide(tx: AsyncConnection) -> Move:
+            accounts = await locked_accounts(tx, user_id)
             await require_usable(tx, user_id)
-            return _Move(
+            return Move(
                 kind=kind,
                 user_id=user_id,
                 accounts=accounts,
@@ -165,15 +132,15 @@ class Credits:
         """
         hold_id = request_id.lower()
         quoted = {"price_version": price_version} if price_version else {}
-        wish = _wish(Operation.HOLD, hold_id, user_id=user_id, price_kind=price_kind, **quoted)
+        wish = wish_of(Operation.HOLD, hold_id, user_id=user_id, price_kind=price_kind, **quoted)
 
-        async def decide(tx: AsyncConnection) -> _Move:
+        async def decide(tx: AsyncConnection) -> Move:
             now = self._clock()
             until = self._terms.expiry(expire_time, now)
-            accounts = await self._accounts(tx, user_id)
+            accounts = await locked_accounts(tx, user_id)
             price = await self._terms.price(tx, price_kind, price_version, now)
             await self._terms.require(tx, price, accounts, now)
-            return _Move(
+            return Move(
                 kind=TransferKind.HOLD,
                 user_id=user_id,
                 accounts=accounts,
@@ -194,15 +161,15 @@ class Credits:
 
         Raises NotFound, HoldClosed, or ParamInvalid for more than was held.
         """
-        wish = _wish(Operation.SETTLE, request_id, hold_id=hold_id, amount=amount)
+        wish = wish_of(Operation.SETTLE, request_id, hold_id=hold_id, amount=amount)
 
-        async def decide(tx: AsyncConnection) -> _Move:
+        async def decide(tx: AsyncConnection) -> Move:
             found = await _open_hold(tx, hold_id)
             hold, postings = credit.settle(found, amount)
-            return _Move(
+            return Move(
                 kind=TransferKind.SETTLE,
                 user_id=hold.user_id,
-                accounts=await self._accounts(tx, hold.user_id),
+                accounts=await locked_accounts(tx, hold.user_id),
                 postings=postings,
                 description=hold.price_kind,
                 reference_id=hold.hold_id,
@@ -224,14 +191,14 @@ class Credits:
                 owed = await self._terms.owed(tx, hold_id, finished_steps)
             if owed:
                 return await self.settle(request_id=request_id, hold_id=hold_id, amount=owed)
-        wish = _wish(Operation.RELEASE, request_id, hold_id=hold_id, description=description)
+        wish = wish_of(Operation.RELEASE, request_id, hold_id=hold_id, description=description)
 
-        async def decide(tx: AsyncConnection) -> _Move:
+        async def decide(tx: AsyncConnection) -> Move:
             hold, postings = credit.release(await _open_hold(tx, hold_id))
-            return _Move(
+            return Move(
                 kind=TransferKind.RELEASE,
                 user_id=hold.user_id,
-                accounts=await self._accounts(tx, hold.user_id),
+                accounts=await locked_accounts(tx, hold.user_id),
                 postings=postings,
                 description=description or hold.price_kind,
                 reference_id=hold.hold_id,
@@ -244,30 +211,30 @@ class Credits:
     async def expire(self, *, hold_id: str) -> Answer:
         """Give a hold whose date has passed back to its user; raises NotFound, HoldClosed, Conflict before the date."""
 
-        async def decide(tx: AsyncConnection) -> _Move:
+        async def decide(tx: AsyncConnection) -> Move:
             hold, postings = credit.expire(await _open_hold(tx, hold_id), self._clock())
-            return _Move(
+            return Move(
                 kind=TransferKind.EXPIRE,
                 user_id=hold.user_id,
-                accounts=await self._accounts(tx, hold.user_id),
+                accounts=await locked_accounts(tx, hold.user_id),
                 postings=postings,
                 description=f"{hold.price_kind}: the hold expired",
                 reference_id=hold.hold_id,
                 hold=hold,
             )
 
-        return await self._write_once(_wish(Operation.EXPIRE, hold_id, hold_id=hold_id), decide)
+        return await self._write_once(wish_of(Operation.EXPIRE, hold_id, hold_id=hold_id), decide)
 
     async def adjust(self, act: AdminAct, amount: int) -> Answer:
         """Give the act's user credits, or take them, and write the audit line; a frozen wallet can be put right too.
 
         Raises InsufficientCredits for more than the user can spend, ParamInvalid for nothing.
         """
-        wish = _Wish(Operation.ADJUST, act.request_id, act.input_hash)
+        wish = Wish(Operation.ADJUST, act.request_id, act.input_hash)
 
-        async def decide(tx: AsyncConnection) -> _Move:
-            accounts = await self._accounts(tx, act.subject)
-            return _Move(
+        async def decide(tx: AsyncConnection) -> Move:
+            accounts = await locked_accounts(tx, act.subject)
+            return Move(
                 kind=TransferKind.ADMIN_ADJUST,
                 user_id=act.subject,
                 accounts=accounts,
@@ -280,7 +247,7 @@ class Credits:
         return await self._write_once(wish, decide)
 
     async def _write_once(
-        self, wish: _Wish, decide: Callable[[AsyncConnection], Awaitable[_Move]], hot: Write | None = None
+        self, wish: Wish, decide: Callable[[AsyncConnection], Awaitable[Move]], hot: Write | None = None
     ) -> Answer:
         """Return the first answer under the wish's id, making it now if there is none.
 
@@ -296,12 +263,12 @@ class Credits:
                 return await self._write_alone(wish, decide)
         return outcome
 
-    async def _write_alone(self, wish: _Wish, decide: Callable[[AsyncConnection], Awaitable[_Move]]) -> Answer:
+    async def _write_alone(self, wish: Wish, decide: Callable[[AsyncConnection], Awaitable[Move]]) -> Answer:
         for _ in range(_ATTEMPTS):
             try:
                 async with self._db.transaction(_COMMITS.get(wish.operation)) as tx:
                     return await self._answer(tx, wish, decide)
-            except _IdTaken:
+            except IdTaken:
                 continue
         raise Conflict("the same request id is being written by somebody else")
 
@@ -314,10 +281,10 @@ class Credits:
             return await hot_storage.perform(self._db, writes, at=now, day_start=self._terms.day(now).start)
 
     async def _answer(
-        self, tx: AsyncConnection, wish: _Wish, decide: Callable[[AsyncConnection], Awaitable[_Move]]
+        self, tx: AsyncConnection, wish: Wish, decide: Callable[[AsyncConnection], Awaitable[Move]]
     ) -> Answer:
         """Return the first answer, written now unless it was written before."""
-        earlier = await _repeat(tx, wish)
+        earlier = await repeat(tx, wish)
         if earlier is not None:
             return earlier
         try:
@@ -325,71 +292,16 @@ class Credits:
         except DomainError:
             # The first call may have committed while this one waited for its locks; what it
             # left (less balance, a closed hold) must not turn its own repeat into a refusal.
-            earlier = await _repeat(tx, wish)
+            earlier = await repeat(tx, wish)
             if earlier is not None:
                 return earlier
             raise
-        return await self._record(tx, wish, move)
-
-    async def _record(self, tx: AsyncConnection, wish: _Wish, move: _Move) -> Answer:
-        """Return the answer of a move after writing it; _IdTaken when the id was used meanwhile."""
-        at = self._clock()
-        transfer_id = new_id()
-        posted = post(
-            move.accounts,
-            move.postings,
-            transfer_id=transfer_id,
-            entry_ids={kind: new_id() for kind in move.postings},
-            at=at,
-        )
-        available, held = (posted.balance_of(kind, move.accounts) for kind in _USER_ACCOUNTS)
-        answer = Answer(Balance(available, held, at), move.hold)
-        transfer = Transfer(
-            transfer_id=transfer_id,
-            operation=wish.operation,
-            request_id=wish.request_id,
-            kind=move.kind,
-            user_id=move.user_id,
-            input_hash=wish.input_hash,
-            answer=answer,
-            description=move.description,
-            reference_id=move.reference_id,
-            create_time=at,
-        )
-        if not await storage.write(tx, transfer, posted):
-            raise _IdTaken
-        if move.act is not None:
-            told = {"balance_after": available}
-            if not await audit_storage.add(tx, move.act, told, audit_id=transfer_id, at=at):
-                raise _IdTaken
-        return answer
-
-    async def _accounts(self, tx: AsyncConnection, user_id: str) -> dict[AccountKind, Account]:
-        """Return all accounts of the user, made if need be, and locked."""
-        accounts = await storage.lock_accounts(tx, user_id)
-        if AccountKind.USER in accounts:
-            return accounts
-        await storage.open_accounts(tx, user_id)
-        return await storage.lock_accounts(tx, user_id)
+        return await record(tx, wish, move, self._clock())
 
 
-def _wish(operation: Operation, request_id: str, **values: str | int | None) -> _Wish:
-    return _Wish(operation, request_id, credit.fingerprint(operation, **values))
-
-
-def _hot(wish: _Wish, kind: TransferKind, **fields: Any) -> Write:
+def _hot(wish: Wish, kind: TransferKind, **fields: Any) -> Write:
     """Return the wish as the hot path takes it."""
     return Write(operation=wish.operation, request_id=wish.request_id, input_hash=wish.input_hash, kind=kind, **fields)
-
-
-async def _repeat(tx: AsyncConnection, wish: _Wish) -> Answer | None:
-    """Return the first answer under the wish's id, None without one; IdempotencyKeyReused for other input."""
-    earlier = await storage.find_earlier(tx, wish.operation, wish.request_id)
-    if earlier is None:
-        return None
-    if earlier.input_hash != wish.input_hash:
-        raise IdempotencyKeyReused("the request id was used with other input", request_id=wish.request_id)
-    return earlier.answer
 
 
 async def _open_hold(tx: AsyncConnection, hold_id: str) -> Hold:

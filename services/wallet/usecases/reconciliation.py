@@ -7,6 +7,7 @@ method, ordered by the same ids as the holds, so that two streams are merged and
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,11 @@ from services.wallet.domain.reconciliation import (
     Patience,
     Repair,
     compare,
+    people,
 )
 from services.wallet.storage import audit as audit_storage
 from services.wallet.storage import ledger as ledger_storage
+from services.wallet.storage import merge as merge_storage
 from services.wallet.storage import reconciliation as storage
 from services.wallet.usecases.credit import Credits
 
@@ -141,12 +144,17 @@ class Reconciliation:
     async def _jobs(self) -> list[Finding]:
         """Return what is wrong between holds and jobs, merged by their common id."""
         found: list[Finding] = []
+        async with self._db.transaction() as tx:
+            same = people(await merge_storage.all_pairs(tx))
         holds, jobs = self._all_holds(), self._all_jobs()
         hold, job = await anext(holds, None), await anext(jobs, None)
         while hold is not None or job is not None:
             here = min(each for each in (hold and hold.hold_id, job and job.job_id) if each)
             mine = hold if hold is not None and hold.hold_id == here else None
             theirs = job if job is not None and job.job_id == here else None
+            if mine is not None and theirs is not None and same(mine.user_id) == same(theirs.user_id):
+                # The job went with its owner's other account, the hold stays in the books where it was made.
+                mine = replace(mine, user_id=theirs.user_id)
             found += compare(mine, theirs, self._clock(), self._patience)
             if mine is not None:
                 hold = await anext(holds, None)

@@ -168,6 +168,8 @@ class Entry(_message.Message):
         """A hold coming back because its date passed before it was settled."""
         KIND_ADMIN_ADJUST: Entry._Kind.ValueType  # 6
         """Credits given or taken by an administrator."""
+        KIND_MERGE: Entry._Kind.ValueType  # 7
+        """Moved from or to another account of the same person."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """Names what an entry records."""
@@ -186,6 +188,8 @@ class Entry(_message.Message):
     """A hold coming back because its date passed before it was settled."""
     KIND_ADMIN_ADJUST: Entry.Kind.ValueType  # 6
     """Credits given or taken by an administrator."""
+    KIND_MERGE: Entry.Kind.ValueType  # 7
+    """Moved from or to another account of the same person."""
 
     ENTRY_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
