@@ -99,7 +99,14 @@ class Gemini(StandIn):
 
     def settings(self) -> dict[str, str]:
         """Return what makes Gemini the first writer of words."""
-        return {"GEMINI_BASE_URL": f"{self.url}/v1beta", "GEMINI_API_KEY": self.key, "GEMINI_MODEL": self.models[0]}
+        return {
+            "GEMINI_BASE_URL": f"{self.url}/v1beta",
+            "GEMINI_API_KEY": self.key,
+            "GEMINI_MODEL": self.models[0],
+            # Prices of nobody, so that costs show.
+            "GEMINI_USD_IN": "0.3",
+            "GEMINI_USD_OUT": "2.5",
+        }
 
     async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
         """Ask for words, whole and as a stream."""

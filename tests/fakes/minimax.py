@@ -78,7 +78,7 @@ class MiniMax(StandIn):
 
     def settings(self) -> dict[str, str]:
         """Return what points the songs of MiniMax here."""
-        return {"MINIMAX_URL": self.url, "MINIMAX_KEY": self.key}
+        return {"MINIMAX_URL": self.url, "MINIMAX_KEY": self.key, "MINIMAX_MUSIC_USD": "0.15"}
 
     async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
         """Order a song, fetch it, and have words written."""

@@ -50,7 +50,7 @@ _PAGE = """<!doctype html>
 <p>{{ (vendor.__doc__ or "").strip().splitlines()[0] }} <a href="/_sandbox/{{ vendor.name }}/log">Log</a></p>
 {% for name, value in vendor.credentials().items() %}<div><code>{{ name }}={{ value }}</code></div>{% endfor %}
 <p>Let the next request go wrong:
-{% for fault in vendor.FAULTS %}
+{% for fault in vendor.ways() %}
 <form method="post" action="/_sandbox/{{ vendor.name }}/faults"><button name="fault" value="{{ fault }}">{{ fault }}
 </button></form>{% endfor %}
 {% if vendor.faults %}<br>Waiting: {{ vendor.faults | length }}{% endif %}</p>

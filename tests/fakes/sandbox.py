@@ -86,8 +86,8 @@ class Sandbox:
         wanted: dict[str, Any] = dict(await request.post()) if form else await _json(request)
         name, on = str(wanted.get("fault", "")), wanted.get("on", "")
         times = str(wanted.get("times", 1))
-        if name not in vendor.FAULTS:
-            raise web.HTTPBadRequest(text=f"no such fault; there are {', '.join(vendor.FAULTS)}")
+        if name not in vendor.ways():
+            raise web.HTTPBadRequest(text=f"no such fault; there are {', '.join(vendor.ways())}")
         if not (times.isdecimal() and 0 < int(times) <= MOST_TIMES and isinstance(on, str) and len(on) <= LONGEST_ON):
             raise web.HTTPBadRequest(text=f"times is 1 to {MOST_TIMES}, on is a part of a path")
         if len(vendor.faults) >= MOST_FAULTS:

@@ -65,7 +65,8 @@ class Fault:
     """What goes wrong with the next `times` requests whose path holds `on`.
 
     After `delay_s`: with `cut` the connection breaks in the middle of the answer, with `drop` before any of it, with a
-    `status` that is answered with `body`, and with none of them the request is answered as usual, only late. With
+    `status` that is answered with `body`, or with `echo` all that it was asked, and with none of them the request is
+    answered as usual, only late. With
     `after` the vendor does what it is asked before it fails so. A fault with a `name` is the vendor's own:
     nothing happens here, its stand-in asks `told(name)` at the place where the vendor goes wrong.
     """
@@ -77,9 +78,13 @@ class Fault:
     cut: bool = False
     drop: bool = False
     after: bool = False
+    echo: bool = False
     name: str = ""
     on: str = ""
     times: int = 1
+
+
+PARROT = Fault(status=400, echo=True)
 
 
 @dataclass(frozen=True)
@@ -168,10 +173,14 @@ class StandIn:
         """Keep what a person would have got, newest last."""
         self.letters.append(Letter(self.clock(), kind, to, subject, text))
 
+    def ways(self) -> Mapping[str, Fault]:
+        """Return in which ways this vendor fails: its own, and as a parrot that says back what it was asked."""
+        return {**self.FAULTS, "parrot": PARROT}
+
     def fail(self, *faults: str | Fault, times: int = 1, on: str = "") -> None:
         """Let the next requests go wrong, the first fault first; a word is looked up in `FAULTS`."""
         for fault in faults:
-            known = self.FAULTS[fault] if isinstance(fault, str) else fault
+            known = self.ways()[fault] if isinstance(fault, str) else fault
             self.faults.append(replace(known, times=times, on=on or known.on))
 
     def told(self, name: str, path: str = "") -> bool:
@@ -245,11 +254,19 @@ class StandIn:
             return web.Response()
         if fault.cut:
             return await _cut(request, await handler(request))
+        if fault.echo:
+            return web.json_response(_echoed(request, await request.text()), status=fault.status)
         if fault.status:
             if isinstance(fault.body, (dict, list)):
                 return web.json_response(fault.body, status=fault.status, headers=fault.headers)
             return web.Response(text=str(fault.body or ""), status=fault.status, headers=fault.headers)
         return await handler(request)
+
+
+def _echoed(request: web.Request, body: str) -> dict[str, Any]:
+    """Return an error as careless servers word them: with everything in it that it was about."""
+    about = f"cannot handle {request.method} {request.rel_url} with {dict(request.headers)} and {body}"
+    return {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": about}, "errmsg": about, "msg": about}
 
 
 async def _cut(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:

@@ -118,7 +118,12 @@ class Suno(StandIn):
 
     def settings(self) -> dict[str, str]:
         """Return what has songs of words made here and by MiniMax's stand-in; a hum stays with our own engine."""
-        return {"MUSIC_PROVIDERS": "suno,minimax,offline", "SUNO_URL": self.url, "SUNO_KEY": self.key}
+        return {
+            "MUSIC_PROVIDERS": "suno,minimax,offline",
+            "SUNO_URL": self.url,
+            "SUNO_KEY": self.key,
+            "SUNO_USD": "0.1",
+        }
 
     async def use(self, ask: Ask, *, good_key: bool = True) -> list[Reply]:
         """Order a song, ask how far it is, and fetch what will be there."""

@@ -55,6 +55,15 @@ async def test_a_vendors_own_fault_is_asked_for_where_it_happens() -> None:
         assert [(await _ask(baker))[1]["burnt"] for _ in range(2)] == [True, False]
 
 
+async def test_a_parrot_says_back_what_it_was_asked() -> None:
+    """With the fault that every vendor has, an error holds body, query and headers of the request."""
+    async with served(_Baker()) as baker:
+        baker.fail("parrot")
+        status, said = await _ask(baker)
+    assert status == 400
+    assert all(word in str(said) for word in ("please", "half=1", "User-Agent"))
+
+
 async def test_a_cut_answer_breaks_in_the_middle() -> None:
     """With `cut` the client gets half of what was promised and a broken connection."""
     async with served(_Baker()) as baker:
