@@ -22,6 +22,7 @@ from services.composer.domain.vendor import (
     is_late,
     may_ask,
     milestone,
+    with_tags,
 )
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)
@@ -131,6 +132,26 @@ def test_when_a_vendor_is_late() -> None:
     assert not is_late(taken, AT + timedelta(seconds=100), limits)
     assert is_late(taken, AT + timedelta(seconds=111), limits)
     assert is_late(TASK, AT + timedelta(seconds=61), limits)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("[verse]", "[Verse]"),
+        ("[Verse 2]", "[Verse]"),
+        ("【主歌】", "[Verse]"),
+        ("[副歌 二]", "[Chorus]"),
+        ("[pre-chorus]", "[Pre Chorus]"),
+        (" [bridge] :", "[Bridge]"),
+        ("[whispered, slowly]", None),
+        ("[]", None),
+        ("a line [of words] with brackets", "a line [of words] with brackets"),
+        ("verse", "verse"),
+    ],
+)
+def test_how_sections_are_named_for_vendors(line: str, expected: str | None) -> None:
+    """Names of sections become those that vendors know, other lines in brackets go, and words stay as they are."""
+    assert with_tags(f"first\n{line}\nlast") == "\n".join(["first", *([expected] if expected else []), "last"])
 
 
 def test_milestones() -> None:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from cadenza.composer.v1 import dead_letter_service_pb2 as dead_pb
 from cadenza.composer.v1 import job_service_pb2 as job_pb
 from cadenza.composer.v1 import track_service_pb2 as pb
 from cadenza.media.v1 import asset_service_pb2 as media_pb2
 from services.composer.providers.offline import OfflineProvider
 from services.kit import telemetry
+from services.kit.ids import new_id
 from services.kit.jobs.states import State
 from tests.composer.studio import JPEG
 from tests.composer.vendors import WORDS, booth, orders_of, vendor_line
 from tests.fakes.stand_in import Fault
+from tests.kit.rpc_layouts import bearer
 
 if TYPE_CHECKING:
     from services.composer.jobs.vendor import VendorLine
@@ -262,6 +265,21 @@ async def test_an_operators_error_is_not_knocked_at_again(studio: Studio) -> Non
         job, _ = await _song(studio, vendor_line(studio, "suno", it))
         assert job.state is State.FAILED
         assert it.stand.calls["POST /api/v1/generate"] == 1
+
+
+async def test_what_an_operator_has_mended_is_asked_again(studio: Studio) -> None:
+    """A job that an administrator puts back asks the vendor again that had waited for an operator."""
+    async with booth("suno") as it:
+        it.stand.fail("credits")
+        line = vendor_line(studio, "suno", it)
+        job, _ = await _song(studio, line)
+        assert (job.state, it.stand.paid) == (State.FAILED, 0)
+        boss = tuple(bearer(studio.issuer.token(sub=new_id(), roles=["admin"])))
+        request = dead_pb.RequeueJobRequest(request_id="mended", job_id=job.job_id)
+        await studio.dead_letters().RequeueJob(request, metadata=boss)
+        again = await studio.finish(job.job_id, studio.runner(vendors=line))
+        assert (again.state, it.stand.paid) == (State.COMPLETED, 1)
+        assert sum(await studio.entries()) == 80
 
 
 async def test_a_hum_that_no_vendor_follows(studio: Studio) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,24 @@ class TaskState(StrEnum):
     STOPPED = "stopped"
     """Nobody waits for it any more, because the job was cancelled."""
 
+
+_TAG = re.compile(r"\s*[\[【](?P<name>[^\]】]*)[\]】]\s*[:：]?\s*")
+_TAGS = {
+    tag: re.compile(rf"(?:{words})[\s\d一二三四]*", re.IGNORECASE)
+    for tag, words in {
+        "Intro": "intro|前奏",
+        "Pre Chorus": r"pre[- ]?chorus|导歌",
+        "Post Chorus": r"post[- ]?chorus",
+        "Verse": "verse|主歌|rap|第?[一二三1-3]?段",
+        "Chorus": "chorus|副歌|refrain",
+        "Hook": "hook",
+        "Bridge": "bridge|桥段|过渡",
+        "Interlude": "interlude|间奏",
+        "Inst": "inst|instrumental",
+        "Solo": "solo",
+        "Outro": "outro|ending|尾奏|尾声",
+    }.items()
+}
 
 _MAYBE_BOUGHT = frozenset({TaskState.ASKED, TaskState.ACCEPTED, TaskState.DELIVERED, TaskState.LOST, TaskState.STOPPED})
 
@@ -123,6 +142,23 @@ class Limits:
     wait: timedelta = timedelta(seconds=300)
 
 
+def with_tags(lyrics: str) -> str:
+    """Return words whose sections are named as every vendor understands: `[Verse]`, not `【主歌】` or `[verse 2]`.
+
+    A line in brackets that names no section known to us is left out, because some vendors sing it.
+    """
+    lines = []
+    for line in lyrics.splitlines():
+        found = _TAG.fullmatch(line)
+        if found is None:
+            lines.append(line)
+            continue
+        name = next((tag for tag, known in _TAGS.items() if known.fullmatch(found["name"].strip())), "")
+        if name:
+            lines.append(f"[{name}]")
+    return "\n".join(lines)
+
+
 def able(capability: Capability, wanted: Wanted) -> bool:
     """Return whether a vendor can make what is wanted."""
     if wanted.has_tune and not capability.follows_tune:
@@ -150,6 +186,15 @@ def may_ask(name: str, missing: str, *, paid: bool, tasks: Iterable[VendorTask],
     if any(set(task.labels) & set(missing) for task in own):
         return False
     return twice or len(own) == len(spent)
+
+
+def since(start: datetime | None, tasks: Iterable[VendorTask]) -> list[VendorTask]:
+    """Return the orders as they bind a job that began at *start*.
+
+    An administrator who puts a job back has mended what a vendor waited for, so that what it said before binds nobody
+    any more; what may have been bought then, may have been bought.
+    """
+    return [replace(task, remedy="") if start and task.create_time < start else task for task in tasks]
 
 
 def delivered(tasks: Iterable[VendorTask]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from cadenza.media.v1 import asset_service_pb2 as media_pb2
 from services.composer.domain.errors import ProviderFailed, TakeMissing, TrackNotFound
 from services.composer.domain.take import REASONS, summary
 from services.composer.domain.track import Recipe, Variant
-from services.composer.domain.vendor import FIRST, LAST, Wanted, milestone
+from services.composer.domain.vendor import FIRST, LAST, Wanted, milestone, with_tags
 from services.composer.jobs.vendor import VendorAttempt
 from services.composer.jobs.vendor_song import Taking
 from services.composer.providers import Order, Stopped, TakeRefused, VendorOrder, VendorSong
@@ -231,7 +231,7 @@ class _Song:
             title=track.title,
             style=track.style,
             mood=track.mood,
-            lyrics=track.lyrics if track.voice_gender != _NO_VOICE else "",
+            lyrics=with_tags(track.lyrics) if track.voice_gender != _NO_VOICE else "",
             voice=track.voice_gender,
             duration_s=float(track.duration_s),
             seed=track.seed,

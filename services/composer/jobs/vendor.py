@@ -25,6 +25,7 @@ from services.composer.domain.vendor import (
     is_late,
     may_ask,
     milestone,
+    since,
 )
 from services.composer.jobs.vendor_song import Taking, offered, plain_offer
 from services.composer.providers import DirectVendor, Stopped, TaskVendor, VendorRefused
@@ -158,7 +159,9 @@ class VendorAttempt:
         """Look at what earlier attempts have ordered, and follow the orders that vendors work on."""
         if self._run.lease_token == 1:
             return
-        self._tasks = {task.vendor_task_id: task for task in await self._line.orders.of_job(self._run.job.job_id)}
+        job = self._run.job
+        found = since(job.start_time, await self._line.orders.of_job(job.job_id))
+        self._tasks = {task.vendor_task_id: task for task in found}
         for task in list(self._tasks.values()):
             if task.state is TaskState.ASKED:
                 await self._close(task, TaskState.LOST, VendorRefused("unanswered", Remedy.LATER))
