@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cadenza.share.v1.ownership_service_pb2_grpc import OwnershipServiceAsyncStub as ShareStub
     from cadenza.wallet.v1.ownership_service_pb2_grpc import OwnershipServiceAsyncStub as WalletStub
 
-_CALL_S = 4.0
+_CALL_S = 6.0
 
 
 @dataclass(frozen=True)
