@@ -9,14 +9,14 @@ from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage
 from services.composer.providers import WrittenLyrics
 from services.composer.providers.lyrics_prompt import PROMPTS, material
-from services.composer.providers.model import ModelRefused
+from services.composer.providers.model import ModelRefused, name_in
 from services.composer.providers.model_call import CALLS
 from services.composer.providers.model_writer import ModelWriter
 from tests.composer.test_lyrics_conformance import gemini_model, never, nobody, openai_model, order
 from tests.fakes.gemini import Gemini
 from tests.fakes.ghostwriter import UNSAFE, UNSEEMLY, Asked, answer, tokens
 from tests.fakes.openai_chat import OpenAiChat
-from tests.fakes.stand_in import StandIn, served
+from tests.fakes.stand_in import Fault, StandIn, served
 
 REFUSED = ("refused", False)
 
@@ -199,6 +199,18 @@ async def test_the_address_asked(gemini: Gemini) -> None:
     await writer.write(order(), nobody, never)
     await writer.close()
     assert [each.path for each in gemini.seen] == ["/v1/models/gemini-pro:generateContent"]
+
+
+async def test_a_vendor_that_says_our_words_again(gemini: Gemini, chat: OpenAiChat) -> None:
+    """What a vendor says of itself goes on only where it is a name: no error and no model repeats what was asked."""
+    theme = "秘密 theme of a person"
+    lie = {"error": {"code": theme, "type": theme, "status": theme, "message": theme}}
+    for vendor in (gemini, chat):
+        vendor.fail(Fault(status=500, body=lie))
+        with pytest.raises(VendorFailed) as failed:
+            await write(vendor, theme)
+        assert "秘密" not in str(vars(failed.value)) + str(failed.value)
+    assert (name_in("gemini-3.8-flash-001"), name_in(theme), name_in("x" * 101)) == ("gemini-3.8-flash-001", "", "")
 
 
 async def test_calls_are_counted(gemini: Gemini) -> None:

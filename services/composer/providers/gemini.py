@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage, TokenPrice
-from services.composer.providers.model import ModelRefused, Reply, grown
+from services.composer.providers.model import ModelRefused, Reply, grown, name_in
 from services.composer.providers.vendor_call import VendorCall, error_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class _Heard:
 
     def take(self, value: Mapping[str, Any]) -> bool:
         """Add one response object; return whether the text has grown."""
-        self.model = str(value.get("modelVersion") or self.model)
+        self.model = name_in(value.get("modelVersion") or "") or self.model
         usage = value.get("usageMetadata")
         if isinstance(usage, dict) and "promptTokenCount" in usage:
             written = _count(usage, "candidatesTokenCount") + _count(usage, "thoughtsTokenCount")
@@ -149,7 +149,7 @@ class _Heard:
     def reply(self, model: str) -> Reply:
         """Return the answer, or raise what its end means."""
         if self.blocked in _BLOCKED or self.ending in _BLOCKED:
-            raise ModelRefused(self.blocked or self.ending, self.usage)
+            raise ModelRefused(self.blocked if self.blocked in _BLOCKED else self.ending, self.usage)
         if self.blocked:
             raise VendorFailed("blocked", "gemini blocks the prompt without a verdict", again=False, usage=self.usage)
         if self.ending in _AGAIN:
@@ -187,5 +187,5 @@ def _explained(status: int, body: Any, _headers: Mapping[str, str]) -> Exception
         elif form.endswith("QuotaFailure") and status == _BUSY and "PerDay" in str(detail.get("violations", "")):
             kind, again = "quota", False
     # Of the vendor's own words only its code goes on: a message may hold a piece of what it was sent.
-    said = f"gemini answers {status} {str(error.get('status', ''))[:40]}".strip()
+    said = f"gemini answers {status} {name_in(error.get('status', ''))}".strip()
     return VendorFailed(kind, said, again=again, wait_s=wait_s)

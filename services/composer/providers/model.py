@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -11,6 +12,7 @@ from services.composer.domain.usage import ModelUsage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_NAME: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,100}")
 _LONGEST_ANSWER: Final = 40_000
 """Characters; two versions have a tenth of it."""
 
@@ -49,6 +51,12 @@ class Reply:
     cut: bool = False
     ending: str = ""
     usage: ModelUsage = field(default_factory=ModelUsage)
+
+
+def name_in(value: object) -> str:
+    """Return a vendor's word if it looks like a name, else an empty text: it could be our own words said again."""
+    text = str(value)
+    return text if _NAME.fullmatch(text) else ""
 
 
 def grown(text: str, more: str, usage: ModelUsage) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.composer.domain.errors import VendorFailed
 from services.composer.domain.usage import ModelUsage, TokenPrice
-from services.composer.providers.model import ModelRefused, Reply, grown
+from services.composer.providers.model import ModelRefused, Reply, grown, name_in
 from services.composer.providers.openai_dialect import DIALECTS
 from services.composer.providers.vendor_call import VendorCall, error_of
 
@@ -128,7 +128,7 @@ class _Heard:
 
     def take(self, value: Mapping[str, Any]) -> bool:
         """Add one response object; return whether the text has grown."""
-        self.model = str(value.get("model") or self.model)
+        self.model = name_in(value.get("model") or "") or self.model
         usage = value.get("usage")
         if isinstance(usage, dict):
             self.usage = self.price.usage(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
@@ -197,7 +197,7 @@ def _sorted(status: int, codes: set[str], wait_s: float) -> Exception:
     elif codes & _BUSY_CODES:
         kind, again = "overloaded", True
     # Of the vendor's own words only its codes go on: a message may hold a piece of what it was sent.
-    words = " ".join(sorted(code[:64] for code in codes))
+    words = " ".join(sorted(filter(None, map(name_in, codes))))
     return VendorFailed(kind, f"the model's server answers {status} {words}".strip(), again=again, wait_s=wait_s)
 
 
