@@ -1,7 +1,7 @@
 """Answers of models as they come: what is read of them, what is taken off, and what is of no use."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from services.composer.providers.event_stream import payloads
 from services.composer.providers.loose_json import read_loosely
 from services.composer.providers.lyrics_answer import Declined, Unusable, growing, written_words
 from services.composer.providers.lyrics_prompt import PROMPTS, material, prompt_for
+from services.composer.providers.model import ModelRefused, Question, Reply
 from services.composer.providers.model_writer import ModelWriter
 from services.kit.errors import BodyTooLarge
 from tests.composer.test_lyrics_conformance import gemini_model, never, nobody, openai_model, order, text
@@ -91,6 +92,30 @@ def test_what_is_of_no_use(spoilt: str) -> None:
     """Prose, halves, the same twice, no chorus, leaked rules, endless lines and other scripts are refused."""
     with pytest.raises(Unusable):
         written_words(said(spoilt), order(), ZH, provider="p", model="m")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sections"), [(25, 2), (3, 17), (0, 4)], ids=["too many lines", "too many sections", "no lines"]
+)
+def test_limits(lines: int, sections: int) -> None:
+    """Sections without end, sections beyond number and sections without a line are refused."""
+
+    def said(lines: int, sections: int) -> str:
+        versions = [
+            {
+                "title": label,
+                "sections": [
+                    {"kind": "chorus" if at else "verse", "lines": [f"第{at}句{label}"] * lines}
+                    for at in range(sections)
+                ],
+            }
+            for label in "AB"
+        ]
+        return json.dumps({"versions": versions})
+
+    written_words(said(24, 16), order(), ZH, provider="p", model="m")
+    with pytest.raises(Unusable):
+        written_words(said(lines, sections), order(), ZH, provider="p", model="m")
 
 
 def test_a_model_declines() -> None:
@@ -200,6 +225,40 @@ async def test_one_repair(spoilt: str) -> None:
         again = vendor.seen[-1].body
         assert (ZH.again in again) == (spoilt != "max_tokens")
         assert ("16384" in again) == (spoilt == "max_tokens")
+        # Another seed, or a model that keeps to its seed says the same again.
+        assert '"seed":8' in again
+
+
+class Script:
+    """A model that says what a test has written down for it."""
+
+    name = vendor = operation = model = "script"
+
+    def __init__(self, *says: Reply | Exception) -> None:
+        """Say these, the first one first."""
+        self.says = list(says)
+
+    async def ask(self, question: Question, hear: Callable[[str], None], stop: Callable[[], bool]) -> Reply:
+        """Return or raise the next of them."""
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    "end", [ModelRefused("no", ModelUsage(1, 1, 1)), VendorFailed("broken", "", again=True, usage=ModelUsage(1, 1, 1))]
+)
+async def test_a_repair_that_fails(end: VendorFailed | ModelRefused) -> None:
+    """When the second call fails or is refused, what the first one took is told with it."""
+    writer = ModelWriter(Script(Reply("prose", "script", usage=ModelUsage(5, 7, 9)), end))
+    with pytest.raises((VendorFailed, ModelRefused)) as failed:
+        await writer.write(order(), nobody, never)
+    error: Any = failed.value
+    assert error.usage == ModelUsage(6, 8, 10)
 
 
 async def test_no_second_repair() -> None:

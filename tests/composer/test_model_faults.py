@@ -131,6 +131,22 @@ async def test_chat_fails(chat: OpenAiChat, fault: str, *, stream: bool) -> None
     assert chat.calls.total() == 1
 
 
+async def test_how_long_to_wait(gemini: Gemini, chat: OpenAiChat) -> None:
+    """A busy vendor says in its own way how long it wants to be left alone, and we understand both."""
+    for vendor, fault, expected in (
+        (gemini, "rate", 0.1),
+        (gemini, "rate_long", 34.0),
+        (gemini, "overloaded", 0.0),
+        (chat, "rate", 0.1),
+        (chat, "rate_long", 60.0),
+        (chat, "overloaded", 0.0),
+    ):
+        vendor.fail(fault)
+        with pytest.raises(VendorFailed) as failed:
+            await write(vendor)
+        assert failed.value.wait_s == expected
+
+
 @pytest.mark.parametrize("fault", STREAM_FAULTS)
 async def test_a_stream_fails_midway(gemini: Gemini, chat: OpenAiChat, fault: str) -> None:
     """An error within a stream is that error, and neither a break nor silence within it is waited out."""
