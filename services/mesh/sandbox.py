@@ -16,6 +16,7 @@ from services.mesh.errors import CannotStart
 from services.mesh.home import Home
 
 PROGRAM = "tests.fakes"
+TOOLS = "aiosmtpd"
 READY_S = 30.0
 SWITCH = "SANDBOX"
 ON = frozenset({"1", "true", "yes", "on"})
@@ -34,6 +35,9 @@ def command(port: int, mesh_url: str = "") -> list[str]:
     if found is None:
         message = "The stand-ins are not here: they live in tests/, which an installed Cadenza leaves out."
         raise CannotStart(message, "Run this from a checkout, after `make up` or `make test` has set it up.")
+    if importlib.util.find_spec(TOOLS) is None:
+        message = "The stand-ins need the test tools, and only what the mesh needs is installed."
+        raise CannotStart(message, "Run: make .venv/dev.stamp")
     # Without the folder we stand in: another project's `tests` must not take the place of ours.
     return [sys.executable, "-P", "-m", PROGRAM, "--port", str(port), *(["--mesh", mesh_url] if mesh_url else [])]
 
@@ -50,10 +54,16 @@ def port_of(home: Home) -> int:
 
 
 def wanted(home: Home) -> bool:
-    """Return whether the mesh is to start with its stand-ins (SANDBOX); raise ``CannotStart`` for what is no answer."""
+    """Return whether the mesh is to start with its stand-ins (SANDBOX).
+
+    Raise ``CannotStart`` for what is no answer, and in production.
+    """
     text = home.environ.get(SWITCH, "").strip().lower()
     if text not in ON | OFF:
         raise CannotStart(f"{SWITCH} is {text!r}, but must be 1 or 0.", "Change it or unset it (then it is 0).")
+    if text in ON and home.environ.get("APP_ENV") == "production":
+        message = "SANDBOX is set in production: its page shows every code that is sent, and its keys are public."
+        raise CannotStart(message, "Unset one of both.")
     return text in ON
 
 

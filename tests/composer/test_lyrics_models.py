@@ -19,7 +19,7 @@ from tests.composer.newsroom import PATHS, Newsroom, log_lines, newsroom
 from tests.fakes.gemini import KEY
 from tests.fakes.ghostwriter import UNSAFE, UNSEEMLY
 from tests.fakes.stand_in import Fault
-from tests.kit.test_tracing import _Memory
+from tests.kit.span_memory import Memory
 
 WAYS = pytest.mark.parametrize("way", ["by_http", "by_grpc"])
 
@@ -243,7 +243,7 @@ async def test_a_failure_has_a_line_with_its_stack(bare: Newsroom) -> None:
 @pytest.mark.parametrize("platform", ["web", "wxmp"])
 async def test_the_platform_goes_along(room: Newsroom, platform: str) -> None:
     """The trace of a model call names model, vendor, instruction, tokens and cost, and nothing of what was said."""
-    memory = _Memory()
+    memory = Memory()
     tracing.record_with(memory)
     try:
         told = await room.by_http(platform=platform)

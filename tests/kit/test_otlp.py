@@ -24,11 +24,14 @@ async def _close(stop: Callable[[], None]) -> None:
     await asyncio.to_thread(stop)
 
 
-async def test_spans_arrive_as_they_were_joined() -> None:
-    """Trace, parent, wanted id, kind, attributes and error arrive at Langfuse's door, packed."""
+@pytest.mark.parametrize("door", ["plain", "langfuse"])
+async def test_spans_arrive_as_they_were_joined(door: str) -> None:
+    """Trace, parent, wanted id, kind, attributes and error arrive, packed, at a plain receiver and at Langfuse's."""
     async with served(Otlp()) as otlp:
         settings = otlp.settings()
         config = _config(settings["OTEL_EXPORTER_OTLP_ENDPOINT"], settings["OTEL_EXPORTER_OTLP_HEADERS"])
+        if door == "plain":
+            config = _config(otlp.url)
         stop = tracing.start("test", config)
         with tracing.joined(TRACE, platform="wxmp"), tracing.span("outer", kind="server"):
             with tracing.span("made", kind="producer", span_id=tracing.span_of_job("j")):

@@ -1,59 +1,23 @@
 """Spans: where they stand, what they say, and what they never say."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import pytest
 
 from services.kit import tracing
 from services.kit.errors import Unavailable
-from services.kit.tracing import Kind, Place, Value
+from services.kit.tracing import Place
+from tests.kit.span_memory import Memory, remembering
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-@dataclass
-class _Kept:
-    """A span that was recorded."""
-
-    name: str
-    kind: Kind
-    trace_id: str
-    span_id: str
-    parent: str
-    attributes: dict[str, Value]
-    error: str | None = None
-
-    def set(self, name: str, value: Value) -> None:
-        self.attributes[name] = value
-
-    def end(self, error: str) -> None:
-        self.error = error
-
-
-@dataclass
-class _Memory:
-    """A recorder that keeps everything."""
-
-    spans: list[_Kept] = field(default_factory=list)
-
-    def begin(
-        self, name: str, *, kind: Kind, place: Place | None, span_id: str, attributes: Mapping[str, Value]
-    ) -> _Kept:
-        trace_id = place.trace_id if place else "f" * 32
-        own = span_id or f"{len(self.spans) + 1:016x}"
-        self.spans.append(_Kept(name, kind, trace_id, own, place.span_id if place else "", dict(attributes)))
-        return self.spans[-1]
-
-
 @pytest.fixture
-def memory() -> Iterator[_Memory]:
+def memory() -> Iterator[Memory]:
     """Record into memory for the length of a test."""
-    kept = _Memory()
-    tracing.record_with(kept)
-    yield kept
-    tracing.record_with(None)
+    with remembering() as kept:
+        yield kept
 
 
 def test_without_a_recorder_nothing_happens() -> None:
@@ -68,7 +32,7 @@ def test_without_a_recorder_nothing_happens() -> None:
     assert not tracing.recording()
 
 
-def test_spans_lie_inside_each_other(memory: _Memory) -> None:
+def test_spans_lie_inside_each_other(memory: Memory) -> None:
     """The inner span's parent is the outer one, in one trace, and afterwards the place is the outer one again."""
     with tracing.joined(TRACE, platform="wxmp", user_id="u-1"), tracing.span("outer"):
         before = tracing.here()
@@ -82,7 +46,7 @@ def test_spans_lie_inside_each_other(memory: _Memory) -> None:
     assert tracing.here() is None
 
 
-def test_a_job_goes_on_behind_the_span_that_made_it(memory: _Memory) -> None:
+def test_a_job_goes_on_behind_the_span_that_made_it(memory: Memory) -> None:
     """The span of an attempt has the span that made the job as its parent, known from the job's id alone."""
     with tracing.span("enqueue", kind="producer", span_id=tracing.span_of_job("job-1")):
         pass
@@ -93,7 +57,7 @@ def test_a_job_goes_on_behind_the_span_that_made_it(memory: _Memory) -> None:
     assert tracing.span_of_job("job-2") != made.span_id
 
 
-async def test_a_task_inherits_its_place(memory: _Memory) -> None:
+async def test_a_task_inherits_its_place(memory: Memory) -> None:
     """A span in a task that was started inside another span lies in it."""
 
     async def inner() -> None:
@@ -105,7 +69,7 @@ async def test_a_task_inherits_its_place(memory: _Memory) -> None:
     assert [each.parent for each in memory.spans[1:]] == [memory.spans[0].span_id] * 2
 
 
-def test_an_error_is_told_by_name_only(memory: _Memory) -> None:
+def test_an_error_is_told_by_name_only(memory: Memory) -> None:
     """Of an error only its reason or class is kept; its words may hold a prompt or a key."""
     with pytest.raises(Unavailable), tracing.span("a"):
         raise Unavailable("secret words", dependency="x")
@@ -115,7 +79,7 @@ def test_an_error_is_told_by_name_only(memory: _Memory) -> None:
     assert "secret words" not in repr(memory.spans)
 
 
-def test_a_generation_bears_the_names_of_the_conventions(memory: _Memory) -> None:
+def test_a_generation_bears_the_names_of_the_conventions(memory: Memory) -> None:
     """A model call tells operation, vendor, models, tokens, cost and prompt template by their agreed names."""
     with tracing.generation("chat", provider="gcp.gemini", model="asked", output="json", prompt="lyrics") as made:
         made.answered(model="real", input_tokens=3, output_tokens=5, cost_usd=0.25, finish_reason="STOP")
@@ -139,14 +103,14 @@ def test_a_generation_bears_the_names_of_the_conventions(memory: _Memory) -> Non
     }
 
 
-def test_a_vendor_cannot_put_our_words_where_names_belong(memory: _Memory) -> None:
+def test_a_vendor_cannot_put_our_words_where_names_belong(memory: Memory) -> None:
     """A model name or a reason that is a sentence is left out."""
     with tracing.generation("chat", provider="openai", model="m") as made:
         made.answered(model="a blue song about the sea", finish_reason="你好")
     assert not {"gen_ai.response.model", "gen_ai.response.finish_reasons"} & memory.spans[0].attributes.keys()
 
 
-def test_long_text_is_cut(memory: _Memory) -> None:
+def test_long_text_is_cut(memory: Memory) -> None:
     """No attribute is longer than 200 characters, whoever sets it."""
     with tracing.span("a", attributes={"x": "y" * 500}) as kept:
         kept.set("z", "y" * 500)

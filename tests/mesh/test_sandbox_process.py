@@ -99,6 +99,20 @@ def test_without_the_tests_folder_it_says_what_to_do(monkeypatch: pytest.MonkeyP
     assert "checkout" in refused.value.advice
 
 
+def test_without_the_test_tools_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the runtime is installed the command names what installs the rest."""
+    monkeypatch.setattr(sandbox, "TOOLS", "a_tool_that_is_not_here")
+    with pytest.raises(CannotStart) as refused:
+        sandbox.command(1)
+    assert "dev.stamp" in refused.value.advice
+
+
+def test_production_has_no_sandbox() -> None:
+    """A mesh in production does not start with stand-ins, whose keys and codes anybody can read."""
+    with pytest.raises(CannotStart):
+        sandbox.wanted(Home(environ={"SANDBOX": "1", "APP_ENV": "production"}))
+
+
 @pytest.mark.parametrize(("text", "on"), [("1", True), ("true", True), ("0", False), ("", False)])
 def test_the_switch(text: str, *, on: bool) -> None:
     """SANDBOX says yes or no, and anything else is refused."""
