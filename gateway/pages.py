@@ -16,6 +16,8 @@ import jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from cadenza.share.v1.report_service_pb2 import ReportReason, ReportShareRequest
+from cadenza.share.v1.report_service_pb2_grpc import ReportServiceStub
 from cadenza.share.v1.share_service_pb2 import ResolveShareRequest, SharedTrack, UnlockShareRequest
 from cadenza.share.v1.share_service_pb2_grpc import ShareServiceStub
 from gateway.caller import CALLER, agent_of
@@ -23,7 +25,7 @@ from gateway.config import Config
 from gateway.envelope import STATUSES, told_as
 from gateway.headers import security_headers
 from gateway.pages_files import FOLDER, PATH, WebFiles
-from gateway.pages_lock import keep_ticket, password_in, ticket_of
+from gateway.pages_forms import form_of, keep_ticket, password_in, ticket_of
 from gateway.pages_oembed import CACHE_AGE_S, code_of, oembed, width_of
 from gateway.pages_share import WAVE_BARS, WAVE_HEIGHT, WAVE_STEP, SharePage, share_page
 from gateway.pages_text import COOKIE, LOCALES, PARAMETER, choose_locale, read_catalogues, speaking
@@ -44,6 +46,9 @@ VOICES: Final = ("any", "female", "male", "duet", "none")
 LENGTHS_S: Final = (30, 45, 60, 75, 90, 120, 180)
 LENGTH_S: Final = 75
 LIFETIMES_S: Final = (0, 86_400, 604_800, 2_592_000)
+
+# What can be wrong with a share, in the order and words of the contract.
+REPORT_REASONS: Final = tuple(name.removeprefix("REPORT_REASON_").lower() for name in ReportReason.keys()[1:])
 
 _RESOLVE_S: Final = 5.0
 _YEAR_S: Final = 365 * 24 * 3600
@@ -82,6 +87,7 @@ def add_pages(app: web.Application, peers: Peers, config: Config) -> None:
         app.router.add_route("GET", path, handler)
         app.router.add_route("HEAD", path, handler)
     app.router.add_route("POST", "/s/{share_code}", pages.unlock)
+    app.router.add_route("POST", "/s/{share_code}/report", pages.report)
     # Innermost, so that browsers get a page where the envelope would answer programs.
     app.middlewares.append(pages.answering_people())
 
@@ -103,6 +109,7 @@ class Pages:
         self.files = WebFiles()
         self._catalogues = read_catalogues()
         self._shares: Any = ShareServiceStub(peers.channel("share"))
+        self._reports: Any = ReportServiceStub(peers.channel("share"))
         self._origin = config.public_url.rstrip("/")
         self._policy = page_policy(config)
         self._embed_policy = self._policy.replace("frame-ancestors 'self'", "frame-ancestors *")
@@ -154,6 +161,25 @@ class Pages:
         keep_ticket(http, response, path=http.path, ticket=made.ticket, seconds=seconds)
         return response
 
+    async def report(self, http: web.Request) -> web.Response:
+        """Answer a complaint with the way back to the page, which then says thank you."""
+        code = http.match_info["share_code"][:_LONGEST_CODE]
+        page = http.path.removesuffix("/report")
+        try:
+            form = await form_of(http)
+            wrong = form.get("reason", "")
+            # A reason that is none is for Share to refuse.
+            name = wrong if wrong in REPORT_REASONS else "unspecified"
+            reason = ReportReason.Value(f"REPORT_REASON_{name.upper()}")
+            request = ReportShareRequest(
+                share_code=code, reason=reason, message=form.get("message", ""), ticket=ticket_of(http)
+            )
+            with asking("share"):
+                await self._reports.ReportShare(request, timeout=_RESOLVE_S, metadata=_metadata(http))
+        except DomainError as error:
+            return self._refusal(http, error)
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"{page}?reported=1"})
+
     async def player(self, http: web.Request) -> web.Response:
         """Answer with the player that other sites may frame."""
         response = await self._shared(http, "player.html")
@@ -203,7 +229,15 @@ class Pages:
         except Exception as error:  # noqa: BLE001  # whatever it is, a person gets a page and not JSON
             return self._refusal(http, error)
         wave = {"width": WAVE_BARS * WAVE_STEP, "height": WAVE_HEIGHT}
-        return self._page(http, template, share=self._share_page(http, track), wave=wave, ticket=ticket_of(http))
+        return self._page(
+            http,
+            template,
+            share=self._share_page(http, track),
+            wave=wave,
+            ticket=ticket_of(http),
+            report_reasons=REPORT_REASONS,
+            reported="reported" in http.query,
+        )
 
     def _share_page(self, http: web.Request, track: SharedTrack) -> SharePage:
         catalogue = self._catalogues[choose_locale(http)]

@@ -110,6 +110,10 @@ export const listAssets = call("GET", "/api/v1/assets");
 export const watchAsset = call("GET", "/api/v1/assets/{asset_id}/events");
 export const listAssetEvents = call("GET", "/api/v1/assets/{asset_id}/log");
 export const deleteAsset = call("DELETE", "/api/v1/assets/{asset_id}");
+// cadenza.share.v1.ReportService
+export const reportShare = call("POST", "/api/v1/reports", true);
+export const listReports = call("GET", "/api/v1/admin/reports");
+export const decideReports = call("POST", "/api/v1/admin/reports/{share_code}", true);
 // cadenza.share.v1.ShareService
 export const createShare = call("POST", "/api/v1/tracks/{track_id}/share", true);
 export const resolveShare = call("GET", "/api/v1/shares/{share_code}");

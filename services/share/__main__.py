@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
 from cadenza.share.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
+from cadenza.share.v1.report_service_pb2_grpc import add_ReportServiceServicer_to_server
 from cadenza.share.v1.share_service_pb2_grpc import add_ShareServiceServicer_to_server
 from services.kit.clock import now
 from services.kit.config import load
@@ -17,11 +18,13 @@ from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.share.config import Config
 from services.share.rpc.ownership import OwnershipServicer
+from services.share.rpc.report import ReportServicer
 from services.share.rpc.share import ShareServicer
 from services.share.storage.ownership import OWNED
 from services.share.storage.tables import moves
 from services.share.usecases.listing import PublicList
 from services.share.usecases.play import Plays
+from services.share.usecases.report import Reports
 from services.share.usecases.share import Shares
 
 
@@ -41,6 +44,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             services=[
                 Registered(add_ShareServiceServicer_to_server, servicer),
                 Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Ownership(db, moves, OWNED, now))),
+                Registered(add_ReportServiceServicer_to_server, ReportServicer(Reports(db, shares, now), now)),
             ],
             pings={"database": db.ping},
         )

@@ -34,7 +34,7 @@ from cadenza.media.v1 import asset_service_pb2
 from cadenza.media.v1 import ownership_service_pb2 as media_ownership_service_pb2
 from cadenza.options.v1 import options_pb2
 from cadenza.share.v1 import ownership_service_pb2 as share_ownership_service_pb2
-from cadenza.share.v1 import share_service_pb2
+from cadenza.share.v1 import report_service_pb2, share_service_pb2
 from cadenza.wallet.v1 import admin_service_pb2, credit_service_pb2
 from cadenza.wallet.v1 import ownership_service_pb2 as wallet_ownership_service_pb2
 from tests.contract.generate import PROTO
@@ -64,6 +64,7 @@ FILES = (
     showcase_service_pb2,
     webhook_service_pb2,
     asset_service_pb2,
+    report_service_pb2,
     share_service_pb2,
 )
 SERVICES = ("auth", "wallet", "composer", "media", "share")

@@ -164,3 +164,20 @@ async def test_a_song_that_may_not_be_shown_can_be_appealed(
     assert (kept["standing"], kept["appeal"]) == ("review", "It is a joke about laughing.")
     await singer.call("PATCH", path, {"title": song.track["title"]})
     assert (await singer.call("GET", path))["track"]["standing"] == "pass"
+
+
+async def test_a_page_can_be_reported_without_scripts(open_page: Open, singer: Person, song: Song, axe: str) -> None:
+    """Whoever sees a shared song can say what is wrong with it, by the keyboard and without scripts, and is thanked."""
+    page, link = await _shared(open_page, singer, song)
+    seen: Page = await open_page(link, **PHONE)
+    await seen.click(".report summary")
+    assert await faults(seen, axe) == []
+    assert await overflow(seen) == 0
+    plain: Page = await open_page(link, **SCRIPTLESS)
+    await plain.click(".report summary")
+    await plain.check('.report input[value="copyright"]')
+    await plain.fill("#report-message", "这是我写的歌。")
+    await plain.click(".report button")
+    await expect(plain.locator(".report")).to_contain_text("谢谢")
+    await expect(plain.locator("audio")).to_be_visible()
+    await _revoked(page)

@@ -8,7 +8,7 @@ import pytest
 from cadenza.error.v1 import reason_pb2
 from cadenza.wallet.v1.credit_service_pb2 import Entry
 from gateway.caller import PLATFORMS
-from gateway.pages import LENGTH_S, LENGTHS_S, LIFETIMES_S, MOODS, STYLES, VOICES, prefers_page
+from gateway.pages import LENGTH_S, LENGTHS_S, LIFETIMES_S, MOODS, REPORT_REASONS, STYLES, VOICES, prefers_page
 from gateway.pages_files import CLIENT, FOLDER, WebFiles
 from gateway.pages_share import WAVE_BARS, absolute, wave_path
 from gateway.pages_text import LOCALES, key_name, read_catalogues, speaking, style_name
@@ -32,6 +32,7 @@ ENDS = {
         )
         for part in ("title", "text")
     } | {"again", "trace"},
+    "report.": {*REPORT_REASONS, "open", "why", "message", "send", "done"},
     "lock.": {"title", "text", "label", "open", "onward", "wrong", "often"},
     "standing.": {"review", "risky", "why", "appeal", "asked"},
     "share.lifetime.": {str(seconds) for seconds in LIFETIMES_S},

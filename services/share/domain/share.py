@@ -85,6 +85,7 @@ class State(StrEnum):
 
     ACTIVE = "active"
     REVOKED = "revoked"
+    TAKEN_DOWN = "taken_down"
 
 
 @dataclass(frozen=True, kw_only=True)

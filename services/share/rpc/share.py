@@ -16,7 +16,11 @@ from services.share.usecases.share import Shares
 # The gateway says with which HTTP method it was asked; a HEAD is nobody listening.
 HTTP_METHOD = "x-http-method"
 
-_STATES = {State.ACTIVE: pb.Share.STATE_ACTIVE, State.REVOKED: pb.Share.STATE_REVOKED}
+_STATES = {
+    State.ACTIVE: pb.Share.STATE_ACTIVE,
+    State.REVOKED: pb.Share.STATE_REVOKED,
+    State.TAKEN_DOWN: pb.Share.STATE_TAKEN_DOWN,
+}
 
 
 class ShareServicer(pb_grpc.ShareServiceServicer):
@@ -45,7 +49,7 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
     async def UnlockShare(self, request: pb.UnlockShareRequest, context: ServicerContext) -> pb.UnlockShareResponse:
         """Return a ticket for the password."""
         ticket, end = await self._shares.unlock(request.share_code, request.password, current_call().client_ip)
-        return pb.UnlockShareResponse(ticket=ticket, expire_time=_time(end))
+        return pb.UnlockShareResponse(ticket=ticket, expire_time=timestamp(end))
 
     async def PlayShare(self, request: pb.PlayShareRequest, context: ServicerContext) -> pb.PlayShareResponse:
         """Count a play."""
@@ -98,11 +102,11 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             link_url=link(self._public_url, share.share_code),
             view_count=share.view_count,
             play_count=share.play_count,
-            create_time=_time(share.create_time),
-            revoke_time=_time(share.revoke_time),
+            create_time=timestamp(share.create_time),
+            revoke_time=timestamp(share.revoke_time),
             listed=share.listed,
             category=share.category,
-            expire_time=_time(share.expire_time),
+            expire_time=timestamp(share.expire_time),
             locked=bool(share.password_hash),
         )
 
@@ -121,7 +125,7 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             peaks=variant.peaks,
             link_url=link(self._public_url, shown.share.share_code),
             chords=variant.chords,
-            create_time=_time(shown.share.create_time),
+            create_time=timestamp(shown.share.create_time),
             lines=[_line(line) for line in variant.lines],
             provider=shown.provider,
             play_count=shown.share.play_count,
@@ -144,7 +148,8 @@ def _line(line: Line) -> pb.SharedLine:
     return pb.SharedLine(text=line.text, start_ms=line.start_ms, end_ms=line.end_ms, syllables=syllables)
 
 
-def _time(moment: datetime | None) -> Timestamp | None:
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return the moment as a message, None for none."""
     if moment is None:
         return None
     stamp = Timestamp()

@@ -20,7 +20,7 @@ class CodeTaken(Exception):  # the fact; the caller draws another code
     """Another share has this code already."""
 
 
-def _share(row: Mapping[Any, Any]) -> Share:
+def share_of(row: Mapping[Any, Any]) -> Share:
     """Return the share of a whole row."""
     return Share(**{**row, "state": State(row["state"])})
 
@@ -30,8 +30,8 @@ async def open_share(
 ) -> Share:
     """Return the person's share of the track, valid: the one that was there, or a new one with this code.
 
-    One that was called back or has ended begins anew, without end and password. Raises CodeTaken; the transaction is of
-    no use then.
+    One that was called back or has ended begins anew, without end and password; one that was taken down stays so.
+    Raises CodeTaken; the transaction is of no use then.
     """
     statement = insert(shares).values(
         share_id=share_id,
@@ -41,12 +41,13 @@ async def open_share(
         state=State.ACTIVE.value,
         create_time=at,
     )
-    over = or_(shares.c.state != State.ACTIVE.value, shares.c.expire_time <= at)
+    over = or_(shares.c.state == State.REVOKED.value, shares.c.expire_time <= at)
+    taken = shares.c.state == State.TAKEN_DOWN.value
     statement = statement.on_conflict_do_update(
         index_elements=["user_id", "track_id"],
         set_={
-            "state": State.ACTIVE.value,
-            "revoke_time": None,
+            "state": case((taken, shares.c.state), else_=State.ACTIVE.value),
+            "revoke_time": case((taken, shares.c.revoke_time), else_=null()),
             "expire_time": case((over, null()), else_=shares.c.expire_time),
             "password_hash": case((over, ""), else_=shares.c.password_hash),
             # What is over is on no list, and its owner decides anew.
@@ -60,13 +61,13 @@ async def open_share(
         if "uq_shares_share_code" not in str(error.orig):
             raise
         raise CodeTaken from error
-    return _share(row)
+    return share_of(row)
 
 
 async def by_code(tx: AsyncConnection, share_code: str) -> Share | None:
     """Return the share with this code, or None."""
     row = (await tx.execute(select(shares).where(shares.c.share_code == share_code))).mappings().one_or_none()
-    return _share(row) if row else None
+    return share_of(row) if row else None
 
 
 async def page(tx: AsyncConnection, user_id: str, *, before: str, count: int) -> Sequence[Share]:
@@ -76,7 +77,7 @@ async def page(tx: AsyncConnection, user_id: str, *, before: str, count: int) ->
         # Ids are made in time order, so the id alone is the sort key.
         query = query.where(shares.c.share_id < before)
     rows = await tx.execute(query.order_by(shares.c.share_id.desc()).limit(count))
-    return [_share(row) for row in rows.mappings()]
+    return [share_of(row) for row in rows.mappings()]
 
 
 async def listed_page(
@@ -98,14 +99,14 @@ async def listed_page(
         if before:
             query = query.where(tuple_(plays, before, types=_TYPES) > _BEHIND)
     rows = await tx.execute(query.order_by(*order).limit(count))
-    return [_share(row) for row in rows.mappings()]
+    return [share_of(row) for row in rows.mappings()]
 
 
 async def change(tx: AsyncConnection, share_id: str, **values: Any) -> Share | None:
     """Return the valid share with the values written; None when it was called back meanwhile."""
     statement = update(shares).where(shares.c.share_id == share_id, shares.c.state == State.ACTIVE.value)
     row = (await tx.execute(statement.values(**values).returning(shares))).mappings().first()
-    return _share(row) if row else None
+    return share_of(row) if row else None
 
 
 async def guess(tx: AsyncConnection, share_id: str, place: str, *, at: datetime, since: datetime) -> tuple[int, int]:
@@ -137,7 +138,7 @@ async def revoke(tx: AsyncConnection, share_code: str, user_id: str, at: datetim
     # Whoever shares the track anew decides anew whether it is listed.
     await tx.execute(statement.values(state=State.REVOKED.value, revoke_time=at, listed=False, category=""))
     row = (await tx.execute(select(shares).where(own))).mappings().one_or_none()
-    return _share(row) if row else None
+    return share_of(row) if row else None
 
 
 async def count_view(tx: AsyncConnection, share_id: str) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
 
 from services.kit.db.metadata import id_column, schema_metadata, time_column
 from services.kit.db.ownership import move_tables
+from services.share.domain.report import Reason
 from services.share.domain.share import State
 
 metadata = schema_metadata("share")
@@ -41,7 +42,7 @@ shares = Table(
     # The same track keeps its code for its owner, whatever happens to the share.
     UniqueConstraint("user_id", "track_id"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
-    CheckConstraint("(state = 'revoked') = (revoke_time IS NOT NULL)", name="revoke_time"),
+    CheckConstraint("(state <> 'active') = (revoke_time IS NOT NULL)", name="revoke_time"),
     CheckConstraint("view_count >= 0", name="view_count"),
     CheckConstraint("play_count >= 0", name="play_count"),
     CheckConstraint("NOT listed OR (state = 'active' AND password_hash = '')", name="listed"),
@@ -81,3 +82,19 @@ Index("ix_plays_play_time", plays.c.play_time)
 
 # What two users that became one had, so that it can be given back.
 moves = move_tables(metadata)
+
+_REASONS = ", ".join(f"'{reason.value}'" for reason in Reason)
+
+# Complaints: one for each place that complains about a share, the address itself not among it.
+reports = Table(
+    "reports",
+    metadata,
+    Column("share_id", ForeignKey(shares.c.share_id, ondelete="CASCADE"), primary_key=True),
+    Column("place", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    time_column("create_time"),
+    time_column("decide_time", nullable=True),
+    CheckConstraint(f"reason IN ({_REASONS})", name="reason"),
+)
+Index("ix_reports_open", reports.c.share_id, postgresql_where=reports.c.decide_time.is_(None))

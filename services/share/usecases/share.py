@@ -63,7 +63,7 @@ class Shares:
         """Return the person's valid share of their track under these terms; the same track keeps its code.
 
         Raises NotFound for a track that is not theirs, ShareNotAllowed for one that cannot be heard yet, and
-        ContentRejected or ContentInReview for one that the rules for content keep from others.
+        ContentRejected or ContentInReview for one that the rules for content, or an administrator, keep from others.
         """
         track = await self._track(track_id, user_id)
         _require_standing(track, _SHAREABLE)
@@ -82,9 +82,12 @@ class Shares:
                         user_id=user_id,
                         at=self._clock(),
                     )
-                    return (await storage.change(tx, share.share_id, **values) if values else None) or share
+                    share = (await storage.change(tx, share.share_id, **values) if values else None) or share
             except storage.CodeTaken:
                 continue
+            if share.state is State.TAKEN_DOWN:
+                raise ContentRejected("this share was taken down", share_code=share.share_code)
+            return share
         message = "no free code was found"
         raise RuntimeError(message)
 
@@ -94,7 +97,7 @@ class Shares:
         Raises ShareNotFound for an unknown code, ShareRevoked for a share that was called back and for one whose track
         was deleted since, ShareExpired, and SharePasswordRequired without a ticket that opens it.
         """
-        share, now = await self._by_code(share_code), self._clock()
+        share, now = await self.by_code(share_code), self._clock()
         share.require_open(now)
         share.require_ticket(ticket, now)
         track, variant = await self._heard(share)
@@ -129,7 +132,7 @@ class Shares:
         Raises ShareNotFound, ShareRevoked, ShareExpired, SharePasswordWrong, and RateLimited when too many passwords
         were tried lately, from this address or from all together. A share without a password is opened by any.
         """
-        share, now = await self._by_code(share_code), self._clock()
+        share, now = await self.by_code(share_code), self._clock()
         share.require_open(now)
         if not share.password_hash:
             return share.ticket(now)
@@ -153,7 +156,7 @@ class Shares:
         gone, ParamInvalid when a share with a password is to be listed, and ContentRejected or ContentInReview when the
         rules for content keep the song from the list.
         """
-        share = await self._by_code(share_code)
+        share = await self.by_code(share_code)
         if share.user_id != user_id:
             raise _unknown(share_code)
         if share.state is not State.ACTIVE:
@@ -203,7 +206,7 @@ class Shares:
             raise _unknown(share_code)
         return share
 
-    async def _by_code(self, share_code: str) -> Share:
+    async def by_code(self, share_code: str) -> Share:
         """Return the share; a text that cannot be a code costs no query."""
         share = None
         if domain.is_code(share_code):

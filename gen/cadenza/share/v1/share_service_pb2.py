@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/share/v1/share_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n\x05Share\x12\x10\n\x08share_id\x18\x01 \x01(\t\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.Share.State\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nview_count\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06listed\x18\t \x01(\x08\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locked\x18\x0c \x01(\x08\x12\x12\n\nplay_count\x18\r \x01(\x03\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\"\xe3\x02\n\x0bSharedTrack\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\taudio_url\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x11\n\tcover_url\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x0e\n\x06lyrics\x18\t \x01(\t\x12\x11\n\x05peaks\x18\n \x03(\x05\x42\x02\x10\x01\x12\x10\n\x08link_url\x18\x0b \x01(\t\x12\x0e\n\x06\x63hords\x18\x0c \x03(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08provider\x18\x0e \x01(\t\x12+\n\x05lines\x18\x0f \x03(\x0b\x32\x1c.cadenza.share.v1.SharedLine\x12\x12\n\nplay_count\x18\x10 \x01(\x03\"q\n\nSharedLine\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x33\n\tsyllables\x18\x04 \x03(\x0b\x32 .cadenza.share.v1.SharedSyllable\"@\n\x0eSharedSyllable\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\"\xab\x03\n\x12\x43reateShareRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x0bshare_types\x18\x02 \x03(\x0e\x32\x1b.cadenza.share.v1.ShareTypeB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x00\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x01\x88\x01\x01\x42\r\n\x0b_lifetime_sB\x0b\n\t_password\"c\n\x13\x43reateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08link_url\x18\x03 \x01(\t\"Q\n\x13ResolveShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"K\n\x14ResolveShareResponse\x12\x33\n\x0cshared_track\x18\x01 \x01(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\"Q\n\x12UnlockShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1c\n\x08password\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18@\"[\n\x13UnlockShareResponse\x12\x13\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10PlayShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\'\n\x11PlayShareResponse\x12\x12\n\nplay_count\x18\x01 \x01(\x03\"M\n\x11ListSharesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"V\n\x12ListSharesResponse\x12\'\n\x06shares\x18\x01 \x03(\x0b\x32\x17.cadenza.share.v1.Share\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x03\n\x12UpdateShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x13\n\x06listed\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x01\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x02\x88\x01\x01\x42\t\n\x07_listedB\r\n\x0b_lifetime_sB\x0b\n\t_password\"=\n\x13UpdateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\"\xbd\x01\n\x16ListPublicSongsRequest\x12\x19\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x36\n\x05order\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.PublicOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05query\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\"`\n\x17ListPublicSongsResponse\x12,\n\x05songs\x18\x01 \x03(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x12RevokeShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"=\n\x13RevokeShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share*<\n\tShareType\x12\x1a\n\x16SHARE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHARE_TYPE_LINK\x10\x01*b\n\x0bPublicOrder\x12\x1c\n\x18PUBLIC_ORDER_UNSPECIFIED\x10\x00\x12\x17\n\x13PUBLIC_ORDER_NEWEST\x10\x01\x12\x1c\n\x18PUBLIC_ORDER_MOST_PLAYED\x10\x02\x32\xe8\x08\n\x0cShareService\x12\x92\x01\n\x0b\x43reateShare\x12$.cadenza.share.v1.CreateShareRequest\x1a%.cadenza.share.v1.CreateShareResponse\"6\x90\x02\x02\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/tracks/{track_id}/share:\x01*\x12\x89\x01\n\x0cResolveShare\x12%.cadenza.share.v1.ResolveShareRequest\x1a&.cadenza.share.v1.ResolveShareResponse\"*\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/shares/{share_code}\x12\x90\x01\n\x0bUnlockShare\x12$.cadenza.share.v1.UnlockShareRequest\x1a%.cadenza.share.v1.UnlockShareResponse\"4\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/shares/{share_code}/unlock:\x01*\x12\x88\x01\n\tPlayShare\x12\".cadenza.share.v1.PlayShareRequest\x1a#.cadenza.share.v1.PlayShareResponse\"2\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02%\" /api/v1/shares/{share_code}/play:\x01*\x12v\n\nListShares\x12#.cadenza.share.v1.ListSharesRequest\x1a$.cadenza.share.v1.ListSharesResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/shares\x12\x89\x01\n\x0bUpdateShare\x12$.cadenza.share.v1.UpdateShareRequest\x1a%.cadenza.share.v1.UpdateShareResponse\"-\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 2\x1b/api/v1/shares/{share_code}:\x01*\x12\x8b\x01\n\x0fListPublicSongs\x12(.cadenza.share.v1.ListPublicSongsRequest\x1a).cadenza.share.v1.ListPublicSongsResponse\"#\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/public/songs\x12\x86\x01\n\x0bRevokeShare\x12$.cadenza.share.v1.RevokeShareRequest\x1a%.cadenza.share.v1.RevokeShareResponse\"*\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/shares/{share_code}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/share/v1/share_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x03\n\x05Share\x12\x10\n\x08share_id\x18\x01 \x01(\t\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.Share.State\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nview_count\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06listed\x18\t \x01(\x08\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locked\x18\x0c \x01(\x08\x12\x12\n\nplay_count\x18\r \x01(\x03\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\x12\x14\n\x10STATE_TAKEN_DOWN\x10\x04\"\xe3\x02\n\x0bSharedTrack\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\taudio_url\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x11\n\tcover_url\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x0e\n\x06lyrics\x18\t \x01(\t\x12\x11\n\x05peaks\x18\n \x03(\x05\x42\x02\x10\x01\x12\x10\n\x08link_url\x18\x0b \x01(\t\x12\x0e\n\x06\x63hords\x18\x0c \x03(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08provider\x18\x0e \x01(\t\x12+\n\x05lines\x18\x0f \x03(\x0b\x32\x1c.cadenza.share.v1.SharedLine\x12\x12\n\nplay_count\x18\x10 \x01(\x03\"q\n\nSharedLine\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x33\n\tsyllables\x18\x04 \x03(\x0b\x32 .cadenza.share.v1.SharedSyllable\"@\n\x0eSharedSyllable\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\"\xab\x03\n\x12\x43reateShareRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x0bshare_types\x18\x02 \x03(\x0e\x32\x1b.cadenza.share.v1.ShareTypeB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x00\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x01\x88\x01\x01\x42\r\n\x0b_lifetime_sB\x0b\n\t_password\"c\n\x13\x43reateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08link_url\x18\x03 \x01(\t\"Q\n\x13ResolveShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"K\n\x14ResolveShareResponse\x12\x33\n\x0cshared_track\x18\x01 \x01(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\"Q\n\x12UnlockShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1c\n\x08password\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18@\"[\n\x13UnlockShareResponse\x12\x13\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10PlayShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\'\n\x11PlayShareResponse\x12\x12\n\nplay_count\x18\x01 \x01(\x03\"M\n\x11ListSharesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"V\n\x12ListSharesResponse\x12\'\n\x06shares\x18\x01 \x03(\x0b\x32\x17.cadenza.share.v1.Share\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x03\n\x12UpdateShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x13\n\x06listed\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x01\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x02\x88\x01\x01\x42\t\n\x07_listedB\r\n\x0b_lifetime_sB\x0b\n\t_password\"=\n\x13UpdateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\"\xbd\x01\n\x16ListPublicSongsRequest\x12\x19\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x36\n\x05order\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.PublicOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05query\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\"`\n\x17ListPublicSongsResponse\x12,\n\x05songs\x18\x01 \x03(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x12RevokeShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"=\n\x13RevokeShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share*<\n\tShareType\x12\x1a\n\x16SHARE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHARE_TYPE_LINK\x10\x01*b\n\x0bPublicOrder\x12\x1c\n\x18PUBLIC_ORDER_UNSPECIFIED\x10\x00\x12\x17\n\x13PUBLIC_ORDER_NEWEST\x10\x01\x12\x1c\n\x18PUBLIC_ORDER_MOST_PLAYED\x10\x02\x32\xe8\x08\n\x0cShareService\x12\x92\x01\n\x0b\x43reateShare\x12$.cadenza.share.v1.CreateShareRequest\x1a%.cadenza.share.v1.CreateShareResponse\"6\x90\x02\x02\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/tracks/{track_id}/share:\x01*\x12\x89\x01\n\x0cResolveShare\x12%.cadenza.share.v1.ResolveShareRequest\x1a&.cadenza.share.v1.ResolveShareResponse\"*\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/shares/{share_code}\x12\x90\x01\n\x0bUnlockShare\x12$.cadenza.share.v1.UnlockShareRequest\x1a%.cadenza.share.v1.UnlockShareResponse\"4\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/shares/{share_code}/unlock:\x01*\x12\x88\x01\n\tPlayShare\x12\".cadenza.share.v1.PlayShareRequest\x1a#.cadenza.share.v1.PlayShareResponse\"2\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02%\" /api/v1/shares/{share_code}/play:\x01*\x12v\n\nListShares\x12#.cadenza.share.v1.ListSharesRequest\x1a$.cadenza.share.v1.ListSharesResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/shares\x12\x89\x01\n\x0bUpdateShare\x12$.cadenza.share.v1.UpdateShareRequest\x1a%.cadenza.share.v1.UpdateShareResponse\"-\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 2\x1b/api/v1/shares/{share_code}:\x01*\x12\x8b\x01\n\x0fListPublicSongs\x12(.cadenza.share.v1.ListPublicSongsRequest\x1a).cadenza.share.v1.ListPublicSongsResponse\"#\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/public/songs\x12\x86\x01\n\x0bRevokeShare\x12$.cadenza.share.v1.RevokeShareRequest\x1a%.cadenza.share.v1.RevokeShareResponse\"*\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/shares/{share_code}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -97,52 +97,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARESERVICE'].methods_by_name['ListPublicSongs']._serialized_options = b'\220\002\001\250\273\030\001\202\323\344\223\002\026\022\024/api/v1/public/songs'
   _globals['_SHARESERVICE'].methods_by_name['RevokeShare']._loaded_options = None
   _globals['_SHARESERVICE'].methods_by_name['RevokeShare']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002\035*\033/api/v1/shares/{share_code}'
-  _globals['_SHARETYPE']._serialized_start=3198
-  _globals['_SHARETYPE']._serialized_end=3258
-  _globals['_PUBLICORDER']._serialized_start=3260
-  _globals['_PUBLICORDER']._serialized_end=3358
+  _globals['_SHARETYPE']._serialized_start=3220
+  _globals['_SHARETYPE']._serialized_end=3280
+  _globals['_PUBLICORDER']._serialized_start=3282
+  _globals['_PUBLICORDER']._serialized_end=3380
   _globals['_SHARE']._serialized_start=185
-  _globals['_SHARE']._serialized_end=637
+  _globals['_SHARE']._serialized_end=659
   _globals['_SHARE_STATE']._serialized_start=551
-  _globals['_SHARE_STATE']._serialized_end=637
-  _globals['_SHAREDTRACK']._serialized_start=640
-  _globals['_SHAREDTRACK']._serialized_end=995
-  _globals['_SHAREDLINE']._serialized_start=997
-  _globals['_SHAREDLINE']._serialized_end=1110
-  _globals['_SHAREDSYLLABLE']._serialized_start=1112
-  _globals['_SHAREDSYLLABLE']._serialized_end=1176
-  _globals['_CREATESHAREREQUEST']._serialized_start=1179
-  _globals['_CREATESHAREREQUEST']._serialized_end=1606
-  _globals['_CREATESHARERESPONSE']._serialized_start=1608
-  _globals['_CREATESHARERESPONSE']._serialized_end=1707
-  _globals['_RESOLVESHAREREQUEST']._serialized_start=1709
-  _globals['_RESOLVESHAREREQUEST']._serialized_end=1790
-  _globals['_RESOLVESHARERESPONSE']._serialized_start=1792
-  _globals['_RESOLVESHARERESPONSE']._serialized_end=1867
-  _globals['_UNLOCKSHAREREQUEST']._serialized_start=1869
-  _globals['_UNLOCKSHAREREQUEST']._serialized_end=1950
-  _globals['_UNLOCKSHARERESPONSE']._serialized_start=1952
-  _globals['_UNLOCKSHARERESPONSE']._serialized_end=2043
-  _globals['_PLAYSHAREREQUEST']._serialized_start=2045
-  _globals['_PLAYSHAREREQUEST']._serialized_end=2123
-  _globals['_PLAYSHARERESPONSE']._serialized_start=2125
-  _globals['_PLAYSHARERESPONSE']._serialized_end=2164
-  _globals['_LISTSHARESREQUEST']._serialized_start=2166
-  _globals['_LISTSHARESREQUEST']._serialized_end=2243
-  _globals['_LISTSHARESRESPONSE']._serialized_start=2245
-  _globals['_LISTSHARESRESPONSE']._serialized_end=2331
-  _globals['_UPDATESHAREREQUEST']._serialized_start=2334
-  _globals['_UPDATESHAREREQUEST']._serialized_end=2727
-  _globals['_UPDATESHARERESPONSE']._serialized_start=2729
-  _globals['_UPDATESHARERESPONSE']._serialized_end=2790
-  _globals['_LISTPUBLICSONGSREQUEST']._serialized_start=2793
-  _globals['_LISTPUBLICSONGSREQUEST']._serialized_end=2982
-  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_start=2984
-  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_end=3080
-  _globals['_REVOKESHAREREQUEST']._serialized_start=3082
-  _globals['_REVOKESHAREREQUEST']._serialized_end=3133
-  _globals['_REVOKESHARERESPONSE']._serialized_start=3135
-  _globals['_REVOKESHARERESPONSE']._serialized_end=3196
-  _globals['_SHARESERVICE']._serialized_start=3361
-  _globals['_SHARESERVICE']._serialized_end=4489
+  _globals['_SHARE_STATE']._serialized_end=659
+  _globals['_SHAREDTRACK']._serialized_start=662
+  _globals['_SHAREDTRACK']._serialized_end=1017
+  _globals['_SHAREDLINE']._serialized_start=1019
+  _globals['_SHAREDLINE']._serialized_end=1132
+  _globals['_SHAREDSYLLABLE']._serialized_start=1134
+  _globals['_SHAREDSYLLABLE']._serialized_end=1198
+  _globals['_CREATESHAREREQUEST']._serialized_start=1201
+  _globals['_CREATESHAREREQUEST']._serialized_end=1628
+  _globals['_CREATESHARERESPONSE']._serialized_start=1630
+  _globals['_CREATESHARERESPONSE']._serialized_end=1729
+  _globals['_RESOLVESHAREREQUEST']._serialized_start=1731
+  _globals['_RESOLVESHAREREQUEST']._serialized_end=1812
+  _globals['_RESOLVESHARERESPONSE']._serialized_start=1814
+  _globals['_RESOLVESHARERESPONSE']._serialized_end=1889
+  _globals['_UNLOCKSHAREREQUEST']._serialized_start=1891
+  _globals['_UNLOCKSHAREREQUEST']._serialized_end=1972
+  _globals['_UNLOCKSHARERESPONSE']._serialized_start=1974
+  _globals['_UNLOCKSHARERESPONSE']._serialized_end=2065
+  _globals['_PLAYSHAREREQUEST']._serialized_start=2067
+  _globals['_PLAYSHAREREQUEST']._serialized_end=2145
+  _globals['_PLAYSHARERESPONSE']._serialized_start=2147
+  _globals['_PLAYSHARERESPONSE']._serialized_end=2186
+  _globals['_LISTSHARESREQUEST']._serialized_start=2188
+  _globals['_LISTSHARESREQUEST']._serialized_end=2265
+  _globals['_LISTSHARESRESPONSE']._serialized_start=2267
+  _globals['_LISTSHARESRESPONSE']._serialized_end=2353
+  _globals['_UPDATESHAREREQUEST']._serialized_start=2356
+  _globals['_UPDATESHAREREQUEST']._serialized_end=2749
+  _globals['_UPDATESHARERESPONSE']._serialized_start=2751
+  _globals['_UPDATESHARERESPONSE']._serialized_end=2812
+  _globals['_LISTPUBLICSONGSREQUEST']._serialized_start=2815
+  _globals['_LISTPUBLICSONGSREQUEST']._serialized_end=3004
+  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_start=3006
+  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_end=3102
+  _globals['_REVOKESHAREREQUEST']._serialized_start=3104
+  _globals['_REVOKESHAREREQUEST']._serialized_end=3155
+  _globals['_REVOKESHARERESPONSE']._serialized_start=3157
+  _globals['_REVOKESHARERESPONSE']._serialized_end=3218
+  _globals['_SHARESERVICE']._serialized_start=3383
+  _globals['_SHARESERVICE']._serialized_end=4511
 # @@protoc_insertion_point(module_scope)

@@ -84,6 +84,8 @@ class Share(_message.Message):
         """The page says that the share was called back."""
         STATE_EXPIRED: Share._State.ValueType  # 3
         """The page says that the time of the share is over."""
+        STATE_TAKEN_DOWN: Share._State.ValueType  # 4
+        """An administrator has taken it down; the page says that it was called back."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Names where a share stands."""
@@ -96,6 +98,8 @@ class Share(_message.Message):
     """The page says that the share was called back."""
     STATE_EXPIRED: Share.State.ValueType  # 3
     """The page says that the time of the share is over."""
+    STATE_TAKEN_DOWN: Share.State.ValueType  # 4
+    """An administrator has taken it down; the page says that it was called back."""
 
     SHARE_ID_FIELD_NUMBER: _builtins.int
     SHARE_CODE_FIELD_NUMBER: _builtins.int

@@ -83,7 +83,7 @@ class ShareServiceServicer:
 
     def CreateShare(self, request, context):
         """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
-        valid again, without end and password unless they are named.
+        valid again, without end and password unless they are named. Fails with CONTENT_REJECTED for one that was taken down.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,7 @@ class ShareServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ShareServiceAsyncStub: ...
     CreateShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.CreateShareRequest, _share_service_pb2.CreateShareResponse]
     """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
-    valid again, without end and password unless they are named.
+    valid again, without end and password unless they are named. Fails with CONTENT_REJECTED for one that was taken down.
     """
     ResolveShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.ResolveShareRequest, _share_service_pb2.ResolveShareResponse]
     """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code, SHARE_REVOKED for one called back,
@@ -70,7 +70,7 @@ class ShareServiceAsyncStub(ShareServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.CreateShareRequest, _share_service_pb2.CreateShareResponse]  # type: ignore[assignment]
     """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
-    valid again, without end and password unless they are named.
+    valid again, without end and password unless they are named. Fails with CONTENT_REJECTED for one that was taken down.
     """
     ResolveShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.ResolveShareRequest, _share_service_pb2.ResolveShareResponse]  # type: ignore[assignment]
     """Gets what a share shows. Fails with SHARE_NOT_FOUND for an unknown code, SHARE_REVOKED for one called back,
@@ -108,7 +108,7 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.CreateShareResponse, _abc.Awaitable[_share_service_pb2.CreateShareResponse]]:
         """Shares one of the caller's tracks. The same track keeps its code; a share that was called back or has ended is made
-        valid again, without end and password unless they are named.
+        valid again, without end and password unless they are named. Fails with CONTENT_REJECTED for one that was taken down.
         """
 
     @_abc_1.abstractmethod
