@@ -253,6 +253,7 @@ async def test_every_attempt_fails(studio: Studio) -> None:
         job, _ = await _song(studio, vendor_line(studio, "suno", it))
         assert (job.state, job.error_reason, job.attempt) == (State.FAILED, "GENERATE_PROVIDER_ERROR", 3)
         assert job.dead_time is not None
+        assert (job.error_message, job.error_metadata) == ("no maker gave a song: suno 500", {})
         assert it.stand.calls["POST /api/v1/generate"] == 3
         await studio.charge.dispatcher.drain()
         assert await studio.entries() == [20, -20, 100]

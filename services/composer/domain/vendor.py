@@ -44,7 +44,7 @@ class TaskState(StrEnum):
     LOST = "lost"
     """Nobody can say whether it was bought, or it was and what came is of no use."""
     STOPPED = "stopped"
-    """Nobody waits for it any more, because the job was cancelled."""
+    """Nobody waits for it any more, because the job was cancelled or its time is used up."""
 
 
 _TAG = re.compile(r"\s*[\[【](?P<name>[^\]】]*)[\]】]\s*[:：]?\s*")

@@ -112,7 +112,7 @@ class VendorAttempt:
         try:
             return await self._make(play)
         except (Stopped, asyncio.CancelledError):
-            if self._run.stop_reason is Stop.CANCELLED:
+            if self._run.stop_reason in {Stop.CANCELLED, Stop.DEADLINE}:
                 with suppress(DomainError, TimeoutError):
                     async with asyncio.timeout(_ABANDON_S):
                         await self._abandon()
@@ -134,7 +134,8 @@ class VendorAttempt:
                 await self._try(name, self._missing(got))
         got = self._got()
         if not got or (len(got) < len(LABELS) and self._worth_another_attempt(can, got)):
-            raise ProviderFailed("no maker gave a song", tried=", ".join(self._said)[:200])
+            # The message is for administrators; facts beside it would be shown to the person.
+            raise ProviderFailed(f"no maker gave a song: {', '.join(self._said) or 'nobody may be asked'}"[:300])
         return got
 
     def _got(self) -> dict[str, Any]:
