@@ -47,6 +47,7 @@ export const changePassword = call("POST", "/api/v1/auth/password/change", true)
 export const resetPassword = call("POST", "/api/v1/auth/password/reset", true);
 // cadenza.auth.v1.UserService
 export const getMe = call("GET", "/api/v1/users/me");
+export const updateMe = call("PATCH", "/api/v1/users/me", true);
 // cadenza.composer.v1.DeadLetterService
 export const listDeadLetters = call("GET", "/api/v1/admin/jobs/dead");
 export const getDeadLetter = call("GET", "/api/v1/admin/jobs/dead/{job_id}");

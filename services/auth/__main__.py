@@ -144,7 +144,7 @@ def _assembled(
     merges = Merges(db, sessions, estates, clock)
     return [
         Registered(add_SessionServiceServicer_to_server, SessionServicer(logins, wechat, sessions, keys)),
-        Registered(add_UserServiceServicer_to_server, UserServicer(Users(db, identities))),
+        Registered(add_UserServiceServicer_to_server, UserServicer(Users(db, identities, clock))),
         Registered(add_CodeServiceServicer_to_server, CodeServicer(codes, messages, countries=countries)),
         Registered(
             add_LoginServiceServicer_to_server, LoginServicer(accounts, by_code, apple, log, countries=countries)

@@ -10,22 +10,25 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from statistics import median
 
 import click
 import psutil
+from scipy.stats import mannwhitneyu
 
 from cadenza.auth.v1 import session_service_pb2
 from services.kit.db.migrate import upgrade
 from services.kit.redis import connect
 from services.mesh.postgres import Postgres
 from services.mesh.valkey import Valkey
-from tests.auth.house import House, house, new_mailbox
+from tests.auth.house import House, house, new_mailbox, refused
 from tests.conftest import SettableClock
 
 ACCOUNTS = 8
 LOGINS = 400
 REFRESHES = 3_000
 AT_ONCE = 8
+TRIED = 60
 
 
 def _spent_s(process: psutil.Process) -> float:
@@ -68,6 +71,7 @@ async def _measure(home: House, server: int) -> None:
         await home.register(mailbox)
     # One login of an account after the other, because each of several at once is counted as an attempt.
     await _timed("password logins", LOGINS, server, lambda n: home.login(mailboxes[n % ACCOUNTS]))
+    await _compare_unknown(home)
     tokens = [(await home.device()).refresh_token for _ in range(AT_ONCE)]
 
     async def refresh(number: int) -> None:
@@ -80,6 +84,24 @@ async def _measure(home: House, server: int) -> None:
         tokens[mine] = (await home.sessions.RefreshSession(request)).refresh_token
 
     await _timed("refreshes", REFRESHES, server, refresh)
+
+
+async def _compare_unknown(home: House) -> None:
+    """Say how long a wrong password takes for an account that there is and for one that there is not, in turn."""
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(TRIED):
+        mailbox = new_mailbox()
+        await home.register(mailbox)
+        for known, account in [(True, mailbox), (False, new_mailbox())] * 2:
+            began = time.perf_counter()
+            await refused(home.login(account, "not the password"))
+            spent[known].append(1000 * (time.perf_counter() - began))
+    there, none = sorted(spent[True]), sorted(spent[False])
+    chance = float(mannwhitneyu(there, none).pvalue)
+    click.echo(
+        f"wrong password: median {median(there):.1f} ms for an account, {median(none):.1f} ms for none, "
+        f"{len(there)} tries each in turn; equal by rank with p = {chance:.2f}"
+    )
 
 
 async def _run(database_url: str, redis_url: str, server: int) -> None:

@@ -8,7 +8,13 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from cadenza.auth.v1 import code_service_pb2, login_service_pb2, password_service_pb2, session_service_pb2
+from cadenza.auth.v1 import (
+    code_service_pb2,
+    login_service_pb2,
+    password_service_pb2,
+    session_service_pb2,
+    user_service_pb2,
+)
 from cadenza.auth.v1.user_service_pb2 import GetMeRequest
 from services.auth.domain import guard as guards
 from services.kit.db.engine import Database
@@ -208,6 +214,27 @@ async def test_weak_passwords_do_not_cost_a_code(home: House) -> None:
         assert (error.reason, error.metadata["rule"]) == ("PASSWORD_WEAK", rule)
     request = login_service_pb2.RegisterRequest(email=mailbox, code=code, password=PASSWORD)
     assert (await home.logins.Register(request)).user_id
+
+
+async def test_names_are_changed_and_are_one_persons(home: House) -> None:
+    """Shown name and login name change apart; a name of another one is refused, also when two ask at once."""
+    mailbox = new_mailbox()
+    made, other = await home.register(mailbox, username="old_name"), await home.register(new_mailbox())
+
+    def change(token: str, **names: str) -> Any:
+        return home.users.UpdateMe(user_service_pb2.UpdateMeRequest(**names), metadata=said(token))
+
+    shown = (await change(made.access_token, display_name=" 林\x00风 ")).user
+    assert (shown.display_name, shown.username) == ("林风", "old_name")
+    assert (await change(made.access_token, username="New_Name")).user.display_name == "林风"
+    assert (await home.login("new_name")).user_id == made.user_id
+    assert (await refused(home.login("old_name"))).reason == "CREDENTIALS_INVALID"
+    assert (await refused(change(other.access_token, username="new_NAME"))).reason == "IDENTITY_IN_USE"
+    assert (await refused(change(other.access_token, username="1a"))).reason == "PARAM_INVALID"
+    answers = await asyncio.gather(
+        *(change(each.access_token, username="wanted_by_two") for each in (made, other)), return_exceptions=True
+    )
+    assert sum(isinstance(each, user_service_pb2.UpdateMeResponse) for each in answers) == 1
 
 
 async def test_a_disabled_account_tells_so_to_its_owner_only(home: House, db: Database) -> None:

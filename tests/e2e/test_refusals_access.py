@@ -40,7 +40,7 @@ async def ask(person: Person, binding: Binding, **values: str) -> Answer:
 NOBODYS = {
     **{
         f"{name}_id": new_id()
-        for name in ("track", "job", "asset", "lyrics", "webhook", "delivery", "export", "session")
+        for name in ("track", "job", "asset", "lyrics", "webhook", "delivery", "export", "session", "identity", "merge")
     },
     "share_code": "zzzzzzzz",
 }
@@ -49,6 +49,7 @@ BODIES: dict[str, Any] = {
     "/api/music/generate": {"asset_id": new_id()},
     "/api/v1/tracks/{track_id}": {"title": "Mine now"},
     "/api/v1/tracks/{track_id}/choose": {"variant_id": new_id()},
+    "/api/v1/tracks/{track_id}/appeal": {"message": "Look again"},
     "/api/v1/assets/audio/presign": {"filename": "a.wav", "content_type": "audio/wav", "size_bytes": 100},
 }
 
@@ -168,6 +169,9 @@ async def test_nothing_of_another_person_can_be_touched(arrive: Arrive, singer: 
         "lyrics_id": lyrics["lyrics"]["lyrics_id"],
         "webhook_id": webhook["webhook"]["webhook_id"],
         "session_id": (await writer.call("GET", "/api/v1/users/me/sessions"))["sessions"][0]["session_id"],
+        "identity_id": (await writer.call("GET", "/api/v1/users/me"))["user"]["identities"][0]["identity_id"],
+        # Who may see a merge is tried where merges are offered (tests/auth/test_merge_rpc.py).
+        "merge_id": NOBODYS["merge_id"],
         # Another person's export is asked for where exports are made, which takes its time.
         "export_id": NOBODYS["export_id"],
         # A delivery is looked for in its webhook, which is somebody else's already.

@@ -2,7 +2,7 @@
 
 from cadenza.auth.v1 import user_pb2, user_service_pb2_grpc
 from cadenza.auth.v1 import user_service_pb2 as pb
-from services.auth.domain.user import Identity, Provider
+from services.auth.domain.user import Identity, Provider, User
 from services.auth.rpc.origin import timestamp
 from services.auth.usecases.user import Users
 from services.kit.rpc.call import ServicerContext
@@ -27,16 +27,16 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     async def GetMe(self, request: pb.GetMeRequest, context: ServicerContext) -> pb.GetMeResponse:
         """Return the caller's own user."""
         user, identities = await self._users.get(current_user().user_id)
-        return pb.GetMeResponse(
-            user=user_pb2.User(
-                user_id=user.user_id,
-                display_name=user.display_name,
-                identities=[identity_message(each) for each in identities],
-                create_time=timestamp(user.create_time),
-                username=user.username,
-                has_password=user.has_password,
-            )
+        return pb.GetMeResponse(user=_user_message(user, identities))
+
+    async def UpdateMe(self, request: pb.UpdateMeRequest, context: ServicerContext) -> pb.UpdateMeResponse:
+        """Change the caller's own user."""
+        user, identities = await self._users.change(
+            current_user().user_id,
+            display_name=request.display_name if request.HasField("display_name") else None,
+            username=request.username if request.HasField("username") else None,
         )
+        return pb.UpdateMeResponse(user=_user_message(user, identities))
 
     async def FindOpenId(self, request: pb.FindOpenIdRequest, context: ServicerContext) -> pb.FindOpenIdResponse:
         """Return under which id WeChat knows a user."""
@@ -50,4 +50,15 @@ def identity_message(identity: Identity) -> user_pb2.Identity:
         provider=PROVIDERS[identity.provider],
         label=identity.label,
         create_time=timestamp(identity.create_time),
+    )
+
+
+def _user_message(user: User, identities: list[Identity]) -> user_pb2.User:
+    return user_pb2.User(
+        user_id=user.user_id,
+        display_name=user.display_name,
+        identities=[identity_message(each) for each in identities],
+        create_time=timestamp(user.create_time),
+        username=user.username,
+        has_password=user.has_password,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.domain.user import Identity, Profile, Provider, User
@@ -96,13 +97,24 @@ async def add_identity(tx: AsyncConnection, new: NewUser) -> bool:
     return (await tx.execute(statement)).first() is not None
 
 
+async def set_display_name(tx: AsyncConnection, user_id: str, display_name: str, *, at: datetime) -> None:
+    """Let a user be shown by another name."""
+    statement = update(users).where(users.c.user_id == user_id)
+    await tx.execute(statement.values(display_name=display_name, update_time=at))
+
+
 async def set_username(tx: AsyncConnection, user_id: str, username: str, *, at: datetime) -> bool:
     """Give a user a name to log in by; False when another one has it."""
     taken = exists().where(users.c.username_key == username.casefold(), users.c.user_id != user_id)
     if (await tx.execute(select(taken))).scalar():
         return False
     statement = update(users).where(users.c.user_id == user_id)
-    await tx.execute(statement.values(username=username, username_key=username.casefold(), update_time=at))
+    try:
+        # Somebody may have taken it since; the rest of the transaction goes on.
+        async with tx.begin_nested():
+            await tx.execute(statement.values(username=username, username_key=username.casefold(), update_time=at))
+    except IntegrityError:
+        return False
     return True
 
 

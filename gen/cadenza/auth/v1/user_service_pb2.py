@@ -28,29 +28,39 @@ from cadenza.options.v1 import options_pb2 as cadenza_dot_options_dot_v1_dot_opt
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/user_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"\x0e\n\x0cGetMeRequest\"4\n\rGetMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\".\n\x11\x46indOpenIdRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x12\x46indOpenIdResponse\x12\x14\n\x07open_id\x18\x01 \x01(\tB\x03\x80\x01\x01\x32\xe2\x01\n\x0bUserService\x12g\n\x05GetMe\x12\x1d.cadenza.auth.v1.GetMeRequest\x1a\x1e.cadenza.auth.v1.GetMeResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12j\n\nFindOpenId\x12\".cadenza.auth.v1.FindOpenIdRequest\x1a#.cadenza.auth.v1.FindOpenIdResponse\"\x13\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x08\x63omposerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/user_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"\x0e\n\x0cGetMeRequest\"4\n\rGetMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"s\n\x0fUpdateMeRequest\x12\"\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x00\x88\x01\x01\x12\x1e\n\x08username\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x01\x88\x01\x01\x42\x0f\n\r_display_nameB\x0b\n\t_username\"7\n\x10UpdateMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\".\n\x11\x46indOpenIdRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x12\x46indOpenIdResponse\x12\x14\n\x07open_id\x18\x01 \x01(\tB\x03\x80\x01\x01\x32\xd7\x02\n\x0bUserService\x12g\n\x05GetMe\x12\x1d.cadenza.auth.v1.GetMeRequest\x1a\x1e.cadenza.auth.v1.GetMeResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12s\n\x08UpdateMe\x12 .cadenza.auth.v1.UpdateMeRequest\x1a!.cadenza.auth.v1.UpdateMeResponse\"\"\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x15\x32\x10/api/v1/users/me:\x01*\x12j\n\nFindOpenId\x12\".cadenza.auth.v1.FindOpenIdRequest\x1a#.cadenza.auth.v1.FindOpenIdResponse\"\x13\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x08\x63omposerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.auth.v1.user_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['display_name']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['username']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['username']._serialized_options = b'\272H\004r\002\030@'
   _globals['_FINDOPENIDREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_FINDOPENIDREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_FINDOPENIDRESPONSE'].fields_by_name['open_id']._loaded_options = None
   _globals['_FINDOPENIDRESPONSE'].fields_by_name['open_id']._serialized_options = b'\200\001\001'
   _globals['_USERSERVICE'].methods_by_name['GetMe']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetMe']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002\022\022\020/api/v1/users/me'
+  _globals['_USERSERVICE'].methods_by_name['UpdateMe']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['UpdateMe']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002\0252\020/api/v1/users/me:\001*'
   _globals['_USERSERVICE'].methods_by_name['FindOpenId']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['FindOpenId']._serialized_options = b'\220\002\001\250\273\030\004\262\273\030\010composer'
   _globals['_GETMEREQUEST']._serialized_start=176
   _globals['_GETMEREQUEST']._serialized_end=190
   _globals['_GETMERESPONSE']._serialized_start=192
   _globals['_GETMERESPONSE']._serialized_end=244
-  _globals['_FINDOPENIDREQUEST']._serialized_start=246
-  _globals['_FINDOPENIDREQUEST']._serialized_end=292
-  _globals['_FINDOPENIDRESPONSE']._serialized_start=294
-  _globals['_FINDOPENIDRESPONSE']._serialized_end=336
-  _globals['_USERSERVICE']._serialized_start=339
-  _globals['_USERSERVICE']._serialized_end=565
+  _globals['_UPDATEMEREQUEST']._serialized_start=246
+  _globals['_UPDATEMEREQUEST']._serialized_end=361
+  _globals['_UPDATEMERESPONSE']._serialized_start=363
+  _globals['_UPDATEMERESPONSE']._serialized_end=418
+  _globals['_FINDOPENIDREQUEST']._serialized_start=420
+  _globals['_FINDOPENIDREQUEST']._serialized_end=466
+  _globals['_FINDOPENIDRESPONSE']._serialized_start=468
+  _globals['_FINDOPENIDRESPONSE']._serialized_end=510
+  _globals['_USERSERVICE']._serialized_start=513
+  _globals['_USERSERVICE']._serialized_end=856
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class UserServiceStub:
                 request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeRequest.SerializeToString,
                 response_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeResponse.FromString,
                 _registered_method=True)
+        self.UpdateMe = channel.unary_unary(
+                '/cadenza.auth.v1.UserService/UpdateMe',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeResponse.FromString,
+                _registered_method=True)
         self.FindOpenId = channel.unary_unary(
                 '/cadenza.auth.v1.UserService/FindOpenId',
                 request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdRequest.SerializeToString,
@@ -53,6 +58,14 @@ class UserServiceServicer:
 
     def GetMe(self, request, context):
         """Gets the user of the token that the call carries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMe(self, request, context):
+        """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+        IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +85,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.GetMe,
                     request_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeRequest.FromString,
                     response_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeResponse.SerializeToString,
+            ),
+            'UpdateMe': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMe,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeResponse.SerializeToString,
             ),
             'FindOpenId': grpc.unary_unary_rpc_method_handler(
                     servicer.FindOpenId,
@@ -107,6 +125,33 @@ class UserService:
             '/cadenza.auth.v1.UserService/GetMe',
             cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeRequest.SerializeToString,
             cadenza_dot_auth_dot_v1_dot_user__service__pb2.GetMeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.UserService/UpdateMe',
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeResponse.FromString,
             options,
             channel_credentials,
             insecure,

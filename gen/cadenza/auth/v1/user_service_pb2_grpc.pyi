@@ -35,6 +35,10 @@ class UserServiceStub:
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     GetMe: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetMeRequest, _user_service_pb2.GetMeResponse]
     """Gets the user of the token that the call carries."""
+    UpdateMe: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateMeRequest, _user_service_pb2.UpdateMeResponse]
+    """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+    IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+    """
     FindOpenId: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.FindOpenIdRequest, _user_service_pb2.FindOpenIdResponse]
     """Tells another service under which id WeChat knows a user."""
 
@@ -45,6 +49,10 @@ class UserServiceAsyncStub(UserServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMe: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetMeRequest, _user_service_pb2.GetMeResponse]  # type: ignore[assignment]
     """Gets the user of the token that the call carries."""
+    UpdateMe: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateMeRequest, _user_service_pb2.UpdateMeResponse]  # type: ignore[assignment]
+    """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+    IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+    """
     FindOpenId: _aio.UnaryUnaryMultiCallable[_user_service_pb2.FindOpenIdRequest, _user_service_pb2.FindOpenIdResponse]  # type: ignore[assignment]
     """Tells another service under which id WeChat knows a user."""
 
@@ -58,6 +66,16 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.GetMeResponse, _abc.Awaitable[_user_service_pb2.GetMeResponse]]:
         """Gets the user of the token that the call carries."""
+
+    @_abc_1.abstractmethod
+    def UpdateMe(
+        self,
+        request: _user_service_pb2.UpdateMeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.UpdateMeResponse, _abc.Awaitable[_user_service_pb2.UpdateMeResponse]]:
+        """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+        IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+        """
 
     @_abc_1.abstractmethod
     def FindOpenId(

@@ -68,6 +68,8 @@ __all__ = (
     "UnbindIdentityResponse",
     "UndoMergeRequest",
     "UndoMergeResponse",
+    "UpdateMeRequest",
+    "UpdateMeResponse",
     "User",
     "UserServiceStub",
     "WechatLoginRequest",
@@ -1659,6 +1661,41 @@ default_message_pool.register_message("cadenza.auth.v1", "UndoMergeResponse", Un
 
 
 @dataclass(eq=False, repr=False)
+class UpdateMeRequest(betterproto2.Message):
+    """
+    Asks to change the caller's own user.
+    """
+
+    display_name: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name shown to others; empty takes it away.
+    """
+
+    username: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name to log in by: 3 to 32 letters, digits, dots, dashes and underscores, beginning with a letter.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "UpdateMeRequest", UpdateMeRequest)
+
+
+@dataclass(eq=False, repr=False)
+class UpdateMeResponse(betterproto2.Message):
+    """
+    Answers with the caller's own user.
+    """
+
+    user: "User | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The user.
+    """
+
+
+default_message_pool.register_message("cadenza.auth.v1", "UpdateMeResponse", UpdateMeResponse)
+
+
+@dataclass(eq=False, repr=False)
 class User(betterproto2.Message):
     """
     A person, whatever doors they come through.
@@ -2310,6 +2347,28 @@ class UserServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.auth.v1.UserService/GetMe",
             message,
             GetMeResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def update_me(
+        self,
+        message: "UpdateMeRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "UpdateMeResponse":
+        """
+        Changes the name that is shown, the name to log in by, or both; what is not given stays.
+        IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.auth.v1.UserService/UpdateMe",
+            message,
+            UpdateMeResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
