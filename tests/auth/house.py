@@ -159,8 +159,14 @@ async def house(
         wallet = await stack.enter_async_context(
             build_wallet(WalletConfig(database_url=database_url, redis_url=redis_url), local.peers("wallet"))
         )
-        settings = {"code_resend_gap": 0, "code_daily_per_address": 100_000, **world.settings, **more}
-        config = AuthConfig(database_url=database_url, redis_url=redis_url, encryption_key=ENCRYPTION_KEY, **settings)
+        settings = {
+            "encryption_key": ENCRYPTION_KEY,
+            "code_resend_gap": 0,
+            "code_daily_per_address": 100_000,
+            **world.settings,
+            **more,
+        }
+        config = AuthConfig(database_url=database_url, redis_url=redis_url, **settings)
         auth = await stack.enter_async_context(build_auth(config, local.peers("auth"), clock=clock))
         local.add(auth, concerns("auth", verifier=standard_verifier(local.peers("auth"), redis)))
         local.add(wallet, concerns("wallet", verifier=standard_verifier(local.peers("wallet"), redis)))

@@ -18,6 +18,7 @@ from cadenza.auth.v1 import (
 from cadenza.auth.v1.user_service_pb2 import GetMeRequest
 from services.auth.domain import guard as guards
 from services.kit.db.engine import Database
+from tests.auth.conftest import ENCRYPTION_KEY
 from tests.auth.house import PASSWORD, PURPOSES, House, house, new_mailbox, new_phone, refused, said, until
 from tests.conftest import SettableClock
 
@@ -246,6 +247,36 @@ async def test_a_disabled_account_tells_so_to_its_owner_only(home: House, db: Da
         await tx.execute(off, {"user": made.user_id})
     assert (await refused(home.login(mailbox))).reason == "ACCOUNT_DISABLED"
     assert (await refused(home.login(mailbox, "not the password"))).reason == "CREDENTIALS_INVALID"
+
+
+async def test_another_encryption_key_finds_the_same_people(
+    database_url: str, redis_url: str, redis: Redis, clock: SettableClock, db: Database
+) -> None:
+    """With the old key listed a phone is found and kept under the new one, and so are password, codes and letters."""
+    phone, mailbox, new_key = new_phone(), new_mailbox(), "ad" * 32
+
+    async def hashes() -> set[str]:
+        query = "SELECT encode(provider_id_hash, 'hex') FROM auth.identities WHERE provider = 'phone'"
+        async with db.transaction() as tx:
+            return set((await tx.execute(text(query))).scalars())
+
+    async with house(database_url, redis_url, redis, clock) as before:
+        known = await before.logins.Login(
+            login_service_pb2.LoginRequest(phone=phone, code=await before.code(phone, LOGIN))
+        )
+        made = await before.register(mailbox)
+    old = await hashes()
+    keys = {"encryption_key": new_key, "encryption_keys_old": ENCRYPTION_KEY}
+    async with house(database_url, redis_url, redis, clock, **keys) as after:
+        again = await after.logins.Login(
+            login_service_pb2.LoginRequest(phone=phone, code=await after.code(phone, LOGIN))
+        )
+        assert (again.user_id, again.is_new) == (known.user_id, False)
+        assert (await after.login(mailbox)).user_id == made.user_id
+        refresh = session_service_pb2.RefreshSessionRequest(refresh_token=made.refresh_token)
+        assert (await after.sessions.RefreshSession(refresh)).access_token
+    assert len(await hashes() - old) == 1
+    assert len(old - await hashes()) == 1
 
 
 async def _settled(home: House, code_id: str) -> Any:
