@@ -61,8 +61,8 @@ def objects_at(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @asynccontextmanager
-async def split_mesh(root: Path) -> AsyncIterator[Split]:
-    """Run the split layout under a folder; every process is stopped at the end."""
+async def split_mesh(root: Path, *, otlp_endpoint: str = "") -> AsyncIterator[Split]:
+    """Run the split layout under a folder, its spans sent to a receiver if there is one; it is stopped at the end."""
     await asyncio.to_thread(root.mkdir)
     postgres, valkey, port = Postgres(root / "postgres", durable=False), Valkey(root / "valkey"), free_port()
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ async def split_mesh(root: Path) -> AsyncIterator[Split]:
     try:
         urls = await asyncio.gather(asyncio.to_thread(postgres.start), asyncio.to_thread(valkey.start))
         with objects_at(root / "objects", port):
-            environment = _environment(compose, root, urls, port)
+            environment = _environment(compose, root, urls, port) | {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint}
             for once in ("certificates", "migrate"):
                 await asyncio.to_thread(_run, _command(compose, once), environment, root / f"{once}.log")
             for name in (*SERVICES, "gateway", "worker"):
@@ -101,6 +101,8 @@ def _environment(compose: dict[str, Any], root: Path, urls: tuple[str, str], obj
         "OBJECT_URL_SECRET": secrets.token_hex(32),
         "ENCRYPTION_KEY": secrets.token_hex(32),
         "TLS_SERVER_NAME": "{service}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+        "OTEL_EXPORTER_OTLP_HEADERS": "",
         "PUBLIC_URL": f"http://127.0.0.1:{ports['gateway']}",
         **{f"{name.upper()}_ADDRESS": f"127.0.0.1:{ports[name]}" for name in SERVICES},
     }

@@ -12,16 +12,25 @@ from cadenza.wallet.v1 import credit_service_pb2, credit_service_pb2_grpc
 from services.kit.ids import new_id
 from tests.e2e.people import Answer, Person, Song, until
 from tests.e2e.split import SERVICES, Split, has_rclone, split_mesh
+from tests.fakes.otlp import Otlp, ReceivedSpan
+from tests.fakes.stand_in import served
 
 pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture(scope="module")
-async def split(homes: Callable[[str], Path]) -> AsyncIterator[Split]:
+async def otlp() -> AsyncIterator[Otlp]:
+    """A receiver of spans."""
+    async with served(Otlp()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def split(homes: Callable[[str], Path], otlp: Otlp) -> AsyncIterator[Split]:
     """The split layout, running."""
     if has_rclone() is None:
         pytest.skip("rclone is not installed on this platform")
-    async with split_mesh(homes("split")) as running:
+    async with split_mesh(homes("split"), otlp_endpoint=otlp.url) as running:
         yield running
 
 
@@ -56,6 +65,20 @@ async def test_the_short_story(split: Split, elsewhere: tuple[Person, Song]) -> 
     assert heard.raw[:3] == b"ID3"
     assert (page.status, b"<audio" in page.raw) == (200, True)
     assert gone.refusal == (410, 50002, "SHARE_REVOKED")
+
+
+async def test_one_trace_goes_through_all_processes(elsewhere: tuple[Person, Song], otlp: Otlp) -> None:
+    """Gateway, Composer, Wallet, the worker and Media have spans of one song in one trace, joined to one tree."""
+
+    async def look() -> list[ReceivedSpan]:
+        trace = next((each.trace_id for each in otlp.spans if each.name == "create job music"), "")
+        return otlp.trace(trace)
+
+    spans = await until(look, lambda found: {"job music", "ledger settle"} <= {each.name for each in found})
+    services = {each.resource["service.name"] for each in spans}
+    assert {f"cadenza-{name}" for name in ("gateway", "composer", "wallet", "worker", "media")} <= services
+    ids = {each.span_id for each in spans}
+    assert len([each for each in spans if each.parent_id not in ids]) == 1
 
 
 async def test_services_answer_peers_with_the_right_name_only(split: Split) -> None:
