@@ -353,6 +353,17 @@ async def test_verdicts_get_lost_and_come_twice(ask: Ask, wechat: Wechat, receiv
     assert len(receiver.events) == 2
 
 
+async def test_a_verdict_may_come_before_the_answer_that_names_it(
+    ask: Ask, wechat: Wechat, receiver: _Receiver
+) -> None:
+    """With its fault the event is pushed first, under the trace id that the answer tells afterwards."""
+    wechat.fail("verdict_early")
+    await _login(ask, wechat)
+    wish = {"media_url": f"{receiver.callback.url}/p.jpg", "media_type": 2, "version": 2, "scene": 2, "openid": "o-1"}
+    reply = await _call(ask, wechat, "/wxa/media_check_async", **wish)
+    assert [each["trace_id"] for each in receiver.events] == [reply.json()["trace_id"]]
+
+
 async def test_a_superseded_token_is_told_once(ask: Ask, wechat: Wechat) -> None:
     """With the fault the token at hand is 40001, and a newly fetched one is good: somebody else had asked for one."""
     token = await _token(ask, wechat)

@@ -94,6 +94,8 @@ class Wechat(StandIn):
         "superseded": Fault(name="superseded"),
         "lost_verdict": Fault(name="lost_verdict"),
         "verdict_twice": Fault(name="verdict_twice"),
+        # The verdict is there before the answer that names it.
+        "verdict_early": Fault(name="verdict_early"),
     }
 
     def __init__(
@@ -362,7 +364,11 @@ class Wechat(StandIn):
         trace_id = checks.new_trace()
         if not self.told("lost_verdict", "/wxa/media_check_async"):
             again = self.told("verdict_twice", "/wxa/media_check_async")
-            self.pusher.start(self._tell(trace_id, wish, times=2 if again else 1))
+            telling = self._tell(trace_id, wish, times=2 if again else 1)
+            if self.told("verdict_early", "/wxa/media_check_async"):
+                await telling
+            else:
+                self.pusher.start(telling)
         return good(trace_id=trace_id)
 
     def _person_refusal(self, wish: Mapping[str, Any]) -> checks.Refusal | None:
