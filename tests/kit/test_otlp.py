@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -77,6 +79,23 @@ async def test_without_a_receiver_nothing_starts() -> None:
     stop = tracing.start("test", _config(""))
     assert not tracing.recording()
     stop()
+
+
+def test_without_a_receiver_nothing_is_loaded() -> None:
+    """A process without an endpoint carries no exporter and nothing of ours that sends, gateway and services included.
+
+    The Redis client looks for the SDK by itself, which is 1.7 MB that we cannot spare it.
+    """
+    script = (
+        "import sys, gateway.app, services.mesh.colocated, services.composer.worker\n"
+        "from services.kit import tracing\n"
+        "from services.kit.config import ProcessConfig\n"
+        "tracing.start('test', ProcessConfig())()\n"
+        "loaded = ('opentelemetry.exporter', 'opentelemetry.proto', 'opentelemetry.sdk.trace', 'services.kit.otlp')\n"
+        "print([name for name in sys.modules if name.startswith(loaded)])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
 
 
 def test_headers_of_a_setting() -> None:
