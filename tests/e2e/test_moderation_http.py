@@ -103,3 +103,25 @@ async def test_words_and_sounds_are_judged_before_and_after_they_are_shown(
         assert (await stranger.ask("GET", f"/s/{code}", headers={"Accept": "text/html"})).status == 410
     shown = (await reader.call("GET", f"/api/v1/tracks/{track}"))["track"]
     assert (shown["standing"], bool(shown["variants"][0]["audio_url"])) == ("risky", True)
+
+
+async def test_a_share_leads_into_the_mini_program(reader: Person, wechat: Wechat) -> None:
+    """One call asks for page, code and link; a moment later all three are there, and the code is a picture (E-12)."""
+    wechat.verdicts.clear()
+    track = await _made(reader, title="夜曲")
+    wish = {"share_types": ["link", "wxcode", "scheme"]}
+
+    async def shared() -> dict[str, Any]:
+        return dict(await reader.call("POST", f"/api/v1/tracks/{track}/share", wish))
+
+    ways = await until(shared, lambda found: not found["pending"])
+    assert ways["scheme_url"].startswith("weixin://dl/business/?t=")
+    picture = await reader.ask("GET", ways["wxcode_url"])
+    assert (picture.status, picture.raw[:8]) == (200, b"\x89PNG\r\n\x1a\n")
+    code = ways["share_code"]
+    # What the page pages/share/index of the mini-program asks for, with the scene that it was opened with.
+    opened = await reader.ask("GET", f"/api/v1/shares/{code}", headers={"X-Platform": "wxmp"})
+    assert opened.body["data"]["shared_track"]["title"] == "夜曲"
+    assert opened.body["data"]["shared_track"]["audio_url"]
+    again = await shared()
+    assert (again["share_code"], again["scheme_url"]) == (code, ways["scheme_url"])

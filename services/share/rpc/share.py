@@ -9,6 +9,7 @@ from cadenza.share.v1 import share_service_pb2_grpc as pb_grpc
 from services.kit.rpc.call import ServicerContext, current_call
 from services.kit.rpc.identity import current_user
 from services.share.domain.share import Line, Share, Shown, State, Terms, link
+from services.share.usecases.invitation import Invitations
 from services.share.usecases.listing import PublicList
 from services.share.usecases.play import Plays
 from services.share.usecases.share import Shares
@@ -26,9 +27,12 @@ _STATES = {
 class ShareServicer(pb_grpc.ShareServiceServicer):
     """Serves shares; people act on their own, anybody may open one."""
 
-    def __init__(self, shares: Shares, plays: Plays, listing: PublicList, public_url: str) -> None:
+    def __init__(
+        self, shares: Shares, plays: Plays, listing: PublicList, *, invitations: Invitations, public_url: str
+    ) -> None:
         """Serve these shares, whose pages are under the public address."""
         self._shares = shares
+        self._invitations = invitations
         self._listing = listing
         self._plays = plays
         self._public_url = public_url
@@ -36,8 +40,18 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
     async def CreateShare(self, request: pb.CreateShareRequest, context: ServicerContext) -> pb.CreateShareResponse:
         """Share one of the caller's tracks."""
         share = await self._shares.create(current_user().user_id, request.track_id.lower(), _terms(request))
-        message = self._share(share)
-        return pb.CreateShareResponse(share=message, share_code=share.share_code, link_url=message.link_url)
+        message, kinds = self._share(share), set(request.share_types)
+        ways = await self._invitations.of(
+            share, wxcode=pb.SHARE_TYPE_WXCODE in kinds, scheme=pb.SHARE_TYPE_SCHEME in kinds
+        )
+        return pb.CreateShareResponse(
+            share=message,
+            share_code=share.share_code,
+            link_url=message.link_url,
+            wxcode_url=ways.wxcode_url,
+            scheme_url=ways.scheme_url,
+            pending=ways.pending,
+        )
 
     async def ResolveShare(self, request: pb.ResolveShareRequest, context: ServicerContext) -> pb.ResolveShareResponse:
         """Return what a share shows."""

@@ -98,3 +98,19 @@ reports = Table(
     CheckConstraint(f"reason IN ({_REASONS})", name="reason"),
 )
 Index("ix_reports_open", reports.c.share_id, postgresql_where=reports.c.decide_time.is_(None))
+
+# What is wanted of WeChat for a share, and what it has given.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("share_id", ForeignKey(shares.c.share_id, ondelete="CASCADE"), primary_key=True),
+    Column("wants_wxcode", Boolean, nullable=False),
+    Column("wants_scheme", Boolean, nullable=False),
+    id_column("wxcode_asset_id"),
+    Column("scheme_url", Text, nullable=False, server_default=text("''")),
+    time_column("scheme_expire_time", nullable=True),
+    Column("tries", Integer, nullable=False),
+    id_column("making_id", nullable=False),
+    time_column("due_time", nullable=True),
+)
+Index("ix_invitations_due_time", invitations.c.due_time, postgresql_where=invitations.c.due_time.is_not(None))

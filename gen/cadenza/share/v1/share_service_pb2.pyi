@@ -30,6 +30,10 @@ class _ShareTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ShareType.V
     """Unknown."""
     SHARE_TYPE_LINK: _ShareType.ValueType  # 1
     """A web page."""
+    SHARE_TYPE_WXCODE: _ShareType.ValueType  # 2
+    """A code that WeChat's scanner opens in the mini-program."""
+    SHARE_TYPE_SCHEME: _ShareType.ValueType  # 3
+    """A link that opens it there."""
 
 class ShareType(_ShareType, metaclass=_ShareTypeEnumTypeWrapper):
     """Names the kinds of share."""
@@ -38,6 +42,10 @@ SHARE_TYPE_UNSPECIFIED: ShareType.ValueType  # 0
 """Unknown."""
 SHARE_TYPE_LINK: ShareType.ValueType  # 1
 """A web page."""
+SHARE_TYPE_WXCODE: ShareType.ValueType  # 2
+"""A code that WeChat's scanner opens in the mini-program."""
+SHARE_TYPE_SCHEME: ShareType.ValueType  # 3
+"""A link that opens it there."""
 Global___ShareType: _TypeAlias = ShareType  # noqa: Y015
 
 class _PublicOrder:
@@ -379,10 +387,19 @@ class CreateShareResponse(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     LINK_URL_FIELD_NUMBER: _builtins.int
+    WXCODE_URL_FIELD_NUMBER: _builtins.int
+    SCHEME_URL_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
     """The unguessable code."""
     link_url: _builtins.str
     """Address of the page."""
+    wxcode_url: _builtins.str
+    """Address of a code for WeChat's scanner; empty when none is wanted or while it is being made."""
+    scheme_url: _builtins.str
+    """Link that opens the share in WeChat; empty when none is wanted or while it is being made."""
+    pending: _builtins.bool
+    """True while some of what is wanted is being made; the same call a little later has it."""
     @_builtins.property
     def share(self) -> Global___Share:
         """The share."""
@@ -393,10 +410,13 @@ class CreateShareResponse(_message.Message):
         share: Global___Share | None = ...,
         share_code: _builtins.str = ...,
         link_url: _builtins.str = ...,
+        wxcode_url: _builtins.str = ...,
+        scheme_url: _builtins.str = ...,
+        pending: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["share", b"share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["link_url", b"link_url", "share", b"share", "share_code", b"share_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link_url", b"link_url", "pending", b"pending", "scheme_url", b"scheme_url", "share", b"share", "share_code", b"share_code", "wxcode_url", b"wxcode_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -233,11 +233,23 @@ class ShareType(betterproto2.Enum):
     A web page.
     """
 
+    WXCODE = 2
+    """
+    A code that WeChat's scanner opens in the mini-program.
+    """
+
+    SCHEME = 3
+    """
+    A link that opens it there.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
             0: "SHARE_TYPE_UNSPECIFIED",
             1: "SHARE_TYPE_LINK",
+            2: "SHARE_TYPE_WXCODE",
+            3: "SHARE_TYPE_SCHEME",
         }
 
     @classmethod
@@ -245,6 +257,8 @@ class ShareType(betterproto2.Enum):
         return {
             "SHARE_TYPE_UNSPECIFIED": 0,
             "SHARE_TYPE_LINK": 1,
+            "SHARE_TYPE_WXCODE": 2,
+            "SHARE_TYPE_SCHEME": 3,
         }
 
 
@@ -347,6 +361,21 @@ class CreateShareResponse(betterproto2.Message):
     link_url: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Address of the page.
+    """
+
+    wxcode_url: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Address of a code for WeChat's scanner; empty when none is wanted or while it is being made.
+    """
+
+    scheme_url: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Link that opens the share in WeChat; empty when none is wanted or while it is being made.
+    """
+
+    pending: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
+    """
+    True while some of what is wanted is being made; the same call a little later has it.
     """
 
 
