@@ -94,26 +94,33 @@ def say(name: str, seconds: Sequence[float]) -> None:
 async def around(box: Sandbox, count: int, *, stream: bool) -> None:
     """Measure a writer alone, then the whole call: job, hold, model, versions, settlement."""
     writer = ModelWriter(gemini_model(f"{box.url}/gemini", stream=stream))
-    alone = []
+    alone, busy = [], []
     for seed in range(count):
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         await writer.write(order(seed=seed), nobody, never)
-        alone.append(time.perf_counter() - began - await box.spent_s("gemini"))
+        taken, cpu = time.perf_counter() - began, time.process_time() - cpu
+        alone.append(taken - await box.spent_s("gemini"))
+        busy.append(cpu)
     await writer.close()
-    say(f"adapter around a call, {'streamed' if stream else 'whole'}", alone)
+    how = "streamed" if stream else "whole"
+    say(f"adapter around a call, {how}", alone)
+    say(f"adapter around a call, {how}, processor time", busy)
 
 
 async def whole(box: Sandbox, studio: Studio, count: int, *, how: str) -> None:
     """Measure GenerateLyrics from the stub to the answer, beyond the stand-in's own time."""
-    taken = []
+    taken, busy = [], []
     for number in range(count):
         if number % 5 == 0:
             await studio.new_user()
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         request = pb.GenerateLyricsRequest(**{**WISH, "seed": number + 1})
         await studio.lyrics().GenerateLyrics(request, metadata=studio.metadata(), timeout=50)
-        taken.append(time.perf_counter() - began - await box.spent_s("gemini"))
+        passed, cpu = time.perf_counter() - began, time.process_time() - cpu
+        taken.append(passed - await box.spent_s("gemini"))
+        busy.append(cpu)
     say(f"GenerateLyrics around a call, {how}", taken)
+    say(f"GenerateLyrics around a call, {how}, processor time", busy)
 
 
 async def beside(box: Sandbox, studio: Studio, count: int) -> None:

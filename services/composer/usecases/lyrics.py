@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from services.composer.domain.errors import GenerateBusy, LyricsNotFound, LyricsRefused, LyricsUnavailable
 from services.composer.domain.lyrics import LYRICS, Lyrics, LyricsState, LyricsVersion, LyricsWishes
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# Whoever comes in holds a connection and waits for everybody's lock; the others are for the work that goes on inside.
+_AT_THE_DOOR: Final = 4
+
 
 class Songwriter:
     """Everything that can be done with lyrics.
@@ -65,6 +68,7 @@ class Songwriter:
         self._clock = clock
         self._start = start
         self._running: set[asyncio.Task[None]] = set()
+        self._door = asyncio.Semaphore(_AT_THE_DOOR)
 
     async def create(
         self, caller: Caller, wishes: LyricsWishes, key: IdempotencyKey | None, *, within_s: float
@@ -145,7 +149,7 @@ class Songwriter:
         """Return lyrics and pending job, written together, or those of an earlier call; and whether they are new."""
         now = self._clock()
         lyrics_id, job_id = new_id(), new_id()
-        async with self._db.transaction() as tx:
+        async with self._door, self._db.transaction() as tx:
             await storage.lock_user(tx, caller.user_id)
             if key and (known := await self._known(tx, caller, key)):
                 return *known, False
