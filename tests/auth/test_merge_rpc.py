@@ -166,6 +166,20 @@ async def test_seven_days_and_no_longer(home: House) -> None:
     assert (await refused(_undo(home, mine.access_token, kept))).reason == "BUSINESS_RULE"
 
 
+async def test_undoing_leaves_nobody_without_a_door(home: House) -> None:
+    """Who has only the doors that the merge brought keeps them: undoing is refused until another one is bound."""
+    one, other = new_phone(), new_phone()
+    mine = await _by_phone(home, one)
+    await _by_phone(home, other)
+    merge_id = await _offer(home, mine.access_token, other)
+    await _confirm(home, mine.access_token, merge_id)
+    ways = (await home.users.GetMe(GetMeRequest(), metadata=said(mine.access_token))).user.identities
+    own = next(each.identity_id for each in ways if each.label.endswith(one[-4:]))
+    request = identity_service_pb2.UnbindIdentityRequest(identity_id=own)
+    await home.identities.UnbindIdentity(request, metadata=said(mine.access_token))
+    assert (await refused(_undo(home, mine.access_token, merge_id))).reason == "LAST_IDENTITY"
+
+
 async def test_credits_of_running_jobs_follow_when_they_come_back(home: House, db: Database) -> None:
     """What is held stays with its job; released after the merge it is moved too, with what the job made meanwhile."""
     one, other = new_phone(), new_phone()
