@@ -121,7 +121,7 @@ def at(values: Sequence[float], share: float) -> float:
 async def crowd(bench: Bench, jobs: int, seconds: float) -> None:
     """Let so many songs be in the making at once, and say what that takes of the worker."""
     stand = bench.stands["suno"]
-    stand.seconds, stand.song_s = seconds, 20.0
+    stand.seconds, stand.song_s = seconds, 11.0
     # The pace of the adapter is the vendor's limit for orders, which is not what is measured here.
     worker = bench.worker
     idle_mb, idle_threads = worker.memory_full_info().pss / 1e6, worker.num_threads()

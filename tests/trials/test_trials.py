@@ -16,7 +16,7 @@ from tests.trials.stage import Stage, stage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-FEW = 24
+FEW = 16
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
