@@ -134,9 +134,16 @@ async def beside(box: Sandbox, studio: Studio, count: int) -> None:
         await studio.lyrics().GenerateLyrics(request, metadata=studio.metadata(user_id), timeout=50)
         return time.perf_counter() - began
 
-    taken = await asyncio.gather(*(one(number, user_id) for number, user_id in enumerate(people)))
+    told = await asyncio.gather(
+        *(one(number, user_id) for number, user_id in enumerate(people)), return_exceptions=True
+    )
+    taken = [each for each in told if isinstance(each, float)]
     each = await box.spent_s("gemini") / count
     say(f"{count} calls at once, beyond the vendor's mean {each:.2f} s", [one - each for one in taken])
+    if len(taken) < count:
+        click.echo(
+            f"{count - len(taken)} of them were refused: {next(e for e in told if not isinstance(e, float))!r:.200}"
+        )
 
 
 async def fallback(box: Sandbox, fault: str, count: int, *, second: bool, fresh: bool) -> None:
