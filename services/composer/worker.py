@@ -74,7 +74,8 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
     writing = LyricsJob(sheet=LyricsSheet(db), provider=writers)
     line = vendor_line(config, db, offline)
     music = MusicJob(making=making, listener=engine, provider=engine, at_once=config.variant_processes, vendors=line)
-    heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))
+    # A hundred leases are a hundred and fifty beats a second, which two connections do not carry on a busy machine.
+    heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=7))
     kinds: dict[str, Handler] = {LYRICS: writing, MUSIC: music, EXPORT: export}
     parts = Runner(queue, db, kinds, dispatcher=charge.dispatcher, heart=heart)
     try:

@@ -64,6 +64,21 @@ async def test_a_task_is_followed_after_its_worker_lost_it(studio: Studio) -> No
         assert await studio.entries() == [-20, 100]
 
 
+async def test_an_order_that_waited_for_us_is_asked_for_before_it_is_late(studio: Studio) -> None:
+    """A job that was taken over after the vendor's deadline still gets what the vendor has made meanwhile."""
+    async with booth("suno", seconds=0.3) as it:
+        line = vendor_line(studio, "suno,offline", it, wait_s=0.8)
+        answer = await studio.create_of_words(WORDS, duration_s=30)
+        running = asyncio.create_task(studio.runner(vendors=line).run(answer.job_id))
+        await until(lambda: it.stand.calls["GET /api/v1/generate/record-info"] >= 1)
+        await studio.steal(answer.job_id)
+        await asyncio.wait_for(running, 5)
+        await asyncio.sleep(0.9)
+        await _give_back(studio, answer.job_id)
+        job = await studio.finish(answer.job_id, studio.runner(vendors=line))
+        assert (job.state, (await studio.track(answer.track_id)).provider) == (State.COMPLETED, "suno")
+
+
 async def test_a_shutdown_gives_the_task_to_the_next_worker(studio: Studio) -> None:
     """A worker that is told to stop gives the job back without ending the order, and that costs no attempt."""
     async with booth("suno", seconds=0.6) as it:

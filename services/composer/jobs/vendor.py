@@ -290,10 +290,6 @@ class VendorAttempt:
         manner = self._line.manner
         while True:
             self._check()
-            if is_late(task, self._line.orders.clock(), manner.limits):
-                error = VendorRefused("late", Remedy.LATER, maybe_taken=True)
-                await self._close(task, TaskState.LOST, error)
-                raise error
             try:
                 standing = await vendor.poll(task.task_id)
             except VendorRefused as error:
@@ -305,6 +301,11 @@ class VendorAttempt:
                 if standing.songs:
                     return standing.songs
                 self._run.report(milestone(standing.percent), f"{vendor.name} works on it")
+            # After the question: an order may have waited longer for us than we for the vendor.
+            if is_late(task, self._line.orders.clock(), manner.limits):
+                late = VendorRefused("late", Remedy.LATER, maybe_taken=True)
+                await self._close(task, TaskState.LOST, late)
+                raise late
             await self._pause(manner.poll_s)
 
     async def _close(
