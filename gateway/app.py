@@ -16,6 +16,8 @@ from gateway.objects import add_objects
 from gateway.observe import observing
 from gateway.openapi import document
 from gateway.pages import add_pages
+from gateway.pages_sound import PATH as SOUND
+from gateway.pages_sound import SharedSounds
 from gateway.routes import Binding, public_bindings
 from gateway.stream import EventStreams
 from gateway.transcode import Transcoder
@@ -56,9 +58,12 @@ async def build(config: Config, peers: Peers) -> web.Application:
     _get(app, "/health", health.whole)
     _get(app, "/health/live", health.live)
     _get(app, "/health/ready", health.ready)
-    if not config.s3_endpoint_url:
-        add_objects(app, local_object_store(config))
+    store = None if config.s3_endpoint_url else local_object_store(config)
+    if store is not None:
+        add_objects(app, store)
     add_pages(app, peers, config)
+    sounds = SharedSounds(peers, store)
+    _get(app, SOUND, sounds.handle)
 
     async def drain(_app: web.Application) -> None:
         health.draining = True
@@ -66,6 +71,7 @@ async def build(config: Config, peers: Peers) -> web.Application:
 
     async def close(_app: web.Application) -> AsyncIterator[None]:
         yield
+        await sounds.close()
         await redis.aclose()
 
     app.on_shutdown.append(drain)

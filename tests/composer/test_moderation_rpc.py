@@ -259,14 +259,15 @@ async def test_a_later_verdict_on_the_sound_decides(studio: Studio, checker: _Ch
 
 
 async def test_strangers_push_nothing(studio: Studio, checker: _Checker) -> None:
-    """A push that is not the checker's is refused, and one that nobody waits for changes nothing."""
+    """A push that is not the checker's is refused, and one that nobody waits for is to be said again."""
     track_id = await _ready(studio, title="晨曲")
     moderation = _moderation(studio, checker)
     tracks = _tracks(studio, moderation)
     await tracks.shown(studio.user_id, track_id)
     with pytest.raises(PermissionDenied):
         await moderation.pushed({"key": "wrong", "reference": checker.reference}, b"pass")
-    assert await moderation.pushed({"key": "right", "reference": "of nobody"}, b"risky") == "success"
+    with pytest.raises(Unavailable):
+        await moderation.pushed({"key": "right", "reference": "of nobody"}, b"risky")
     assert (await tracks.get(studio.user_id, track_id)).standing is Standing.PENDING
 
 

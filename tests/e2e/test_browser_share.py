@@ -7,7 +7,7 @@ from services.kit.db.engine import Database
 from services.mesh.up import RunningMesh
 from tests.e2e.browsing import PHONE, Open, enter, faults, overflow
 from tests.e2e.conftest import Arrive
-from tests.e2e.people import Person, Song
+from tests.e2e.people import Person, Song, until
 
 SCRIPTLESS = {**PHONE, "java_script_enabled": False}
 
@@ -116,8 +116,17 @@ async def test_a_share_that_is_over_says_so(
 async def test_calling_back_closes_the_page(open_page: Open, singer: Person, song: Song) -> None:
     """The owner calls a link back by a button: its page says so at the next look, and another press shares anew."""
     page, link = await _shared(open_page, singer, song)
+    heard = await singer.ask("GET", f"{link}/audio", headers={"Range": "bytes=100-199"})
+    assert (heard.status, len(heard.raw), heard.headers["Content-Type"]) == (206, 100, "audio/mpeg")
+    assert heard.headers["Cache-Control"] == "private, no-cache"
     await _revoked(page)
     await expect(page.locator("#share")).to_be_focused()
+
+    async def silent() -> int:
+        return (await singer.ask("GET", f"{link}/audio")).status
+
+    # What the gateway has asked within the last second may be asked again.
+    assert await until(silent, lambda status: status != 200) == 410
     seen: Page = await open_page(link, **PHONE)
     await expect(seen.locator("h1")).to_have_text("这个分享已被撤回")
     await page.click("#share")

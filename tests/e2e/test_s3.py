@@ -88,6 +88,11 @@ async def test_a_song_through_s3_and_a_dead_server(
     url = track["variants"][0]["audio_url"]
     async with Person(on_s3.base_url) as bearer_of_the_address:
         whole = await bearer_of_the_address.ask("GET", url)
+        shared = await person.call("POST", f"/api/v1/tracks/{created['track_id']}/share", {})
+        sound = f"{shared['link_url']}/audio"
+        heard = await bearer_of_the_address.ask("GET", sound)
+        slice_of_it = await bearer_of_the_address.ask("GET", sound, headers={"Range": "bytes=10-29"})
+        head = await bearer_of_the_address.ask("HEAD", sound)
         part = await bearer_of_the_address.ask("GET", url, headers={"Range": "bytes=100-199"})
         forged = await bearer_of_the_address.ask("GET", url.replace("X-Amz-Expires=3600", "X-Amz-Expires=3601"))
 
@@ -96,6 +101,12 @@ async def test_a_song_through_s3_and_a_dead_server(
     assert urlsplit(url).netloc == f"127.0.0.1:{buckets.port}"
     assert (whole.status, whole.headers["Content-Type"], whole.raw[:3]) == (200, "audio/mpeg", b"ID3")
     assert part.raw == whole.raw[100:200]
+    # A shared song is heard through us, or it would go on after its share was called back.
+    assert (heard.status, heard.headers["Content-Type"]) == (200, "audio/mpeg")
+    # The share plays the recommended variant, which need not be the first.
+    assert heard.raw[:3] == b"ID3"
+    assert (slice_of_it.status, slice_of_it.raw) == (206, heard.raw[10:30])
+    assert (head.status, head.headers["Content-Length"], head.raw) == (200, str(len(heard.raw)), b"")
     assert forged.status == 403
     assert not await asyncio.to_thread(on_s3.home.objects.joinpath("cadenza").exists)
     assert len(await asyncio.to_thread(buckets.keys)) >= 4

@@ -41,6 +41,11 @@ async def listed(sharing: Sharing, **request: Any) -> pb.ListSharesResponse:
     return await sharing.stub().ListShares(pb.ListSharesRequest(**request), metadata=sharing.metadata())
 
 
+async def sound_of(sharing: Sharing, share_code: str) -> str:
+    """Return where the gateway finds the sound."""
+    return (await sharing.stub().OpenSound(pb.OpenSoundRequest(share_code=share_code))).url
+
+
 async def refusal(call: Any) -> RemoteError:
     """Return the error that the call ends with."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -73,7 +78,8 @@ async def test_opened(sharing: Sharing) -> None:
     shown = await open_page(sharing, made.share_code)
     assert (shown.title, shown.lyrics, shown.cover_url) == ("夏天的风", "la la", "http://127.0.0.1/cover.png")
     assert shown.provider == "offline"
-    assert (shown.audio_url, shown.style, shown.duration_ms) == ("http://127.0.0.1/B.mp3", "style B", 75_000)
+    assert (shown.audio_url, shown.style, shown.duration_ms) == (f"{made.link_url}/audio", "style B", 75_000)
+    assert await sound_of(sharing, made.share_code) == "http://127.0.0.1/B.mp3"
     assert (shown.key, shown.tempo_bpm, list(shown.peaks), list(shown.chords)) == (
         "D major",
         96.5,
@@ -84,7 +90,27 @@ async def test_opened(sharing: Sharing) -> None:
     track.chosen_variant_id = track.variants[0].variant_id
     track.title = "秋天"
     shown = await open_page(sharing, made.share_code)
-    assert (shown.title, shown.audio_url) == ("秋天", "http://127.0.0.1/A.mp3")
+    assert (shown.title, shown.style) == ("秋天", "style A")
+    assert await sound_of(sharing, made.share_code) == "http://127.0.0.1/A.mp3"
+
+
+async def test_a_sound_is_as_open_as_its_share(sharing: Sharing) -> None:
+    """Only the gateway is told where a sound lies, and not of a share that was called back or asks for a password."""
+    made = await share(sharing, sharing.add_track().track_id)
+    asked = pb.OpenSoundRequest(share_code=made.share_code)
+    for caller in ("composer", "edge"):
+        assert (await refusal(sharing.stub(caller).OpenSound(asked))).reason == "PERMISSION_DENIED"
+    locked = pb.UpdateShareRequest(share_code=made.share_code, password="right one")
+    await sharing.stub().UpdateShare(locked, metadata=sharing.metadata())
+    assert (await refusal(sharing.stub().OpenSound(asked))).reason == "SHARE_PASSWORD_REQUIRED"
+    key = pb.UnlockShareRequest(share_code=made.share_code, password="right one")
+    ticket = (await sharing.stub().UnlockShare(key)).ticket
+    opened = pb.ResolveShareRequest(share_code=made.share_code, ticket=ticket)
+    url = (await sharing.stub().ResolveShare(opened)).shared_track.audio_url
+    assert url == f"{made.link_url}/audio?ticket={ticket}"
+    await revoke(sharing, made.share_code)
+    asked.ticket = ticket
+    assert (await refusal(sharing.stub().OpenSound(asked))).reason == "SHARE_REVOKED"
 
 
 async def test_same_code(sharing: Sharing) -> None:

@@ -128,8 +128,9 @@ class Moderation:
     async def pushed(self, query: Mapping[str, str], body: bytes) -> str:
         """Return what a checker of sounds that has pushed something wants to hear, its verdict written.
 
-        Raises PermissionDenied for what is not the checker's, and where there is none. Repeats change nothing, and a
-        verdict that nobody waits for is accepted in silence.
+        Raises PermissionDenied for what is not the checker's, and where there is none; Unavailable for a verdict that
+        nobody waits for, because it may be faster than what it answers, and the checker says it again. Repeats change
+        nothing.
         """
         if self._push is None:
             raise PermissionDenied("nothing is expected here")
@@ -143,7 +144,7 @@ class Moderation:
             track_id = await storage.track_of(tx, verdict.reference)
             track = await tracks.find(tx, track_id, lock="update") if track_id else None
             if track is None:
-                return
+                raise Unavailable("nobody waits for this verdict yet", retry_after_s=1)
             finding = Finding(
                 part=Part.SOUND,
                 standing=verdict.standing,

@@ -58,7 +58,12 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
         call = current_call()
         counted = call.metadata.get(HTTP_METHOD, "").upper() != "HEAD"
         shown = await self._shares.show(request.share_code, request.ticket, counted=counted, agent=call.client_agent)
-        return pb.ResolveShareResponse(shared_track=self._shared_track(shown))
+        return pb.ResolveShareResponse(shared_track=self._shared_track(shown, request.ticket))
+
+    async def OpenSound(self, request: pb.OpenSoundRequest, context: ServicerContext) -> pb.OpenSoundResponse:
+        """Tell where the sound of a share lies."""
+        shown = await self._shares.show(request.share_code, request.ticket, counted=False)
+        return pb.OpenSoundResponse(url=shown.variant.audio_url)
 
     async def UnlockShare(self, request: pb.UnlockShareRequest, context: ServicerContext) -> pb.UnlockShareResponse:
         """Return a ticket for the password."""
@@ -124,12 +129,14 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             locked=bool(share.password_hash),
         )
 
-    def _shared_track(self, shown: Shown) -> pb.SharedTrack:
+    def _shared_track(self, shown: Shown, ticket: str = "") -> pb.SharedTrack:
         variant = shown.variant
+        page = link(self._public_url, shown.share.share_code)
         return pb.SharedTrack(
             share_code=shown.share.share_code,
             title=shown.title,
-            audio_url=variant.audio_url,
+            # Not the signed address itself, which would go on after the share was called back.
+            audio_url=f"{page}/audio" + (f"?ticket={ticket}" if ticket else ""),
             duration_ms=variant.duration_ms,
             cover_url=shown.cover_url,
             style=variant.style,
@@ -137,7 +144,7 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
             tempo_bpm=variant.tempo_bpm,
             lyrics=shown.lyrics,
             peaks=variant.peaks,
-            link_url=link(self._public_url, shown.share.share_code),
+            link_url=page,
             chords=variant.chords,
             create_time=timestamp(shown.share.create_time),
             lines=[_line(line) for line in variant.lines],

@@ -206,7 +206,7 @@ class SharedTrack(_message.Message):
     title: _builtins.str
     """Title of the song."""
     audio_url: _builtins.str
-    """Signed address of the chosen sound."""
+    """Address of the chosen sound; it plays for as long as the share may be heard, and not a moment longer."""
     duration_ms: _builtins.int
     """Length in milliseconds."""
     cover_url: _builtins.str
@@ -762,6 +762,54 @@ class ListPublicSongsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListPublicSongsResponse: _TypeAlias = ListPublicSongsResponse  # noqa: Y015
+
+@_typing.final
+class OpenSoundRequest(_message.Message):
+    """Asks where the sound of a share lies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_CODE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    share_code: _builtins.str
+    """The code."""
+    ticket: _builtins.str
+    """What UnlockShare has answered; only a share with a password asks for it."""
+    def __init__(
+        self,
+        *,
+        share_code: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share_code", b"share_code", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenSoundRequest: _TypeAlias = OpenSoundRequest  # noqa: Y015
+
+@_typing.final
+class OpenSoundResponse(_message.Message):
+    """Answers with where the sound lies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Signed address in the object store; for the gateway alone, because it outlives the share."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenSoundResponse: _TypeAlias = OpenSoundResponse  # noqa: Y015
 
 @_typing.final
 class RevokeShareRequest(_message.Message):

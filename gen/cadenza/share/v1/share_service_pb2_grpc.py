@@ -70,6 +70,11 @@ class ShareServiceStub:
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsRequest.SerializeToString,
                 response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsResponse.FromString,
                 _registered_method=True)
+        self.OpenSound = channel.unary_unary(
+                '/cadenza.share.v1.ShareService/OpenSound',
+                request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.OpenSoundRequest.SerializeToString,
+                response_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.OpenSoundResponse.FromString,
+                _registered_method=True)
         self.RevokeShare = channel.unary_unary(
                 '/cadenza.share.v1.ShareService/RevokeShare',
                 request_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.RevokeShareRequest.SerializeToString,
@@ -137,6 +142,13 @@ class ShareServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenSound(self, request, context):
+        """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeShare(self, request, context):
         """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike.
         """
@@ -181,6 +193,11 @@ def add_ShareServiceServicer_to_server(servicer, server):
                     servicer.ListPublicSongs,
                     request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsRequest.FromString,
                     response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsResponse.SerializeToString,
+            ),
+            'OpenSound': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenSound,
+                    request_deserializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.OpenSoundRequest.FromString,
+                    response_serializer=cadenza_dot_share_dot_v1_dot_share__service__pb2.OpenSoundResponse.SerializeToString,
             ),
             'RevokeShare': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeShare,
@@ -378,6 +395,33 @@ class ShareService:
             '/cadenza.share.v1.ShareService/ListPublicSongs',
             cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsRequest.SerializeToString,
             cadenza_dot_share_dot_v1_dot_share__service__pb2.ListPublicSongsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenSound(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.share.v1.ShareService/OpenSound',
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.OpenSoundRequest.SerializeToString,
+            cadenza_dot_share_dot_v1_dot_share__service__pb2.OpenSoundResponse.FromString,
             options,
             channel_credentials,
             insecure,

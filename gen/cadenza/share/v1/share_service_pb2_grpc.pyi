@@ -60,6 +60,8 @@ class ShareServiceStub:
     that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
     for though another one follows.
     """
+    OpenSound: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.OpenSoundRequest, _share_service_pb2.OpenSoundResponse]
+    """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
     RevokeShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
 
@@ -95,6 +97,8 @@ class ShareServiceAsyncStub(ShareServiceStub):
     that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
     for though another one follows.
     """
+    OpenSound: _aio.UnaryUnaryMultiCallable[_share_service_pb2.OpenSoundRequest, _share_service_pb2.OpenSoundResponse]  # type: ignore[assignment]
+    """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
     RevokeShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]  # type: ignore[assignment]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
 
@@ -169,6 +173,14 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         that is gone since is left out, and a search looks at five hundred songs at a time: a page may be shorter than asked
         for though another one follows.
         """
+
+    @_abc_1.abstractmethod
+    def OpenSound(
+        self,
+        request: _share_service_pb2.OpenSoundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_share_service_pb2.OpenSoundResponse, _abc.Awaitable[_share_service_pb2.OpenSoundResponse]]:
+        """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
 
     @_abc_1.abstractmethod
     def RevokeShare(

@@ -19,6 +19,8 @@ __all__ = (
     "ListSharesResponse",
     "MoveOwnedRequest",
     "MoveOwnedResponse",
+    "OpenSoundRequest",
+    "OpenSoundResponse",
     "OwnershipServiceStub",
     "PlayShareRequest",
     "PlayShareResponse",
@@ -590,6 +592,41 @@ default_message_pool.register_message("cadenza.share.v1", "MoveOwnedResponse", M
 
 
 @dataclass(eq=False, repr=False)
+class OpenSoundRequest(betterproto2.Message):
+    """
+    Asks where the sound of a share lies.
+    """
+
+    share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The code.
+    """
+
+    ticket: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    What UnlockShare has answered; only a share with a password asks for it.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "OpenSoundRequest", OpenSoundRequest)
+
+
+@dataclass(eq=False, repr=False)
+class OpenSoundResponse(betterproto2.Message):
+    """
+    Answers with where the sound lies.
+    """
+
+    url: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Signed address in the object store; for the gateway alone, because it outlives the share.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "OpenSoundResponse", OpenSoundResponse)
+
+
+@dataclass(eq=False, repr=False)
 class PlayShareRequest(betterproto2.Message):
     """
     Says that somebody begins to listen.
@@ -947,7 +984,7 @@ class SharedTrack(betterproto2.Message):
 
     audio_url: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Signed address of the chosen sound.
+    Address of the chosen sound; it plays for as long as the share may be heard, and not a moment longer.
     """
 
     duration_ms: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
@@ -1443,6 +1480,27 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.share.v1.ShareService/ListPublicSongs",
             message,
             ListPublicSongsResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def open_sound(
+        self,
+        message: "OpenSoundRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "OpenSoundResponse":
+        """
+        Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.share.v1.ShareService/OpenSound",
+            message,
+            OpenSoundResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
