@@ -23,6 +23,7 @@ from services.kit.jobs.states import State
 from services.kit.jobs.store import Due, JobStore, Message
 from services.wallet.usecases import credit as credit_module
 from services.wallet.usecases import terms as terms_module
+from services.wallet.usecases import write as write_module
 from services.wallet.usecases.credit import Credits
 from services.wallet.usecases.terms import Terms
 from tests.conftest import SettableClock
@@ -350,6 +351,8 @@ async def test_the_ledger_in_memory_answers_like_postgresql(db: Database, clock:
         expected = await _answer(call, real)
         with (
             patch.object(credit_module, "storage", rooms.ledger),
+            patch.object(write_module, "storage", rooms.ledger),
+            patch.object(write_module, "audit_storage", rooms.terms),
             patch.object(credit_module, "hot_storage", Undecided),
             patch.dict(vars(terms_module), dict.fromkeys(_TERMS, rooms.terms)),
         ):

@@ -38,6 +38,7 @@ from services.wallet.rpc.credit import CreditServicer
 from services.wallet.usecases import credit as credit_module
 from services.wallet.usecases import hold as hold_module
 from services.wallet.usecases import terms as terms_module
+from services.wallet.usecases import write as write_module
 from services.wallet.usecases.balance import Balances
 from services.wallet.usecases.credit import Credits
 from services.wallet.usecases.hold import Holds
@@ -338,6 +339,8 @@ def borders(world: World, seed: int) -> Iterator[None]:
         patch.object(listener_module, "_WAIT_S", world.temper.poll_s),
         patch.object(ids, "_sequence", _SeededIds(world.loop, seed)),
         patch.object(credit_module, "storage", world.rooms.ledger),
+        patch.object(write_module, "storage", world.rooms.ledger),
+        patch.object(write_module, "audit_storage", world.rooms.terms),
         patch.object(credit_module, "hot_storage", Undecided),
         patch.dict(vars(terms_module), dict.fromkeys(_TERMS, world.rooms.terms)),
         patch.object(hold_module, "storage", world.rooms.terms),
