@@ -74,6 +74,15 @@ async def test_a_song_is_looked_at_when_it_is_to_be_shown(studio: Studio) -> Non
     assert (await studio.track(track_id)).standing == standing_pb2.STANDING_PASS
 
 
+async def test_a_list_is_looked_at_as_well(studio: Studio) -> None:
+    """Songs that nobody has looked at, as all from before the rules, are looked at when Share lists them."""
+    good, doubtful = await _ready(studio, title="晨曲"), await _ready(studio, title=REVIEW)
+    request = track_pb.ResolveTracksRequest(track_ids=[good, doubtful])
+    answer = await studio.tracks("share").ResolveTracks(request)
+    found = {each.track.track_id: each.track.standing for each in answer.tracks}
+    assert found == {good: standing_pb2.STANDING_PASS, doubtful: standing_pb2.STANDING_REVIEW}
+
+
 async def test_words_for_review_wait_for_a_person(studio: Studio) -> None:
     """Words for review make a song that only its owner sees, until an administrator lets it pass."""
     track_id = await _ready(studio, title=REVIEW)
@@ -237,6 +246,11 @@ async def test_a_checker_refuses_before_the_charge_and_is_missed_by_drafts_only(
     with pytest.raises(Unavailable):
         await tracks.shown(studio.user_id, track.track_id)
     assert (await tracks.get(studio.user_id, track.track_id)).standing is Standing.UNCHECKED
+    # A list goes on without it, and it is asked about no more than one song.
+    before = len(checker.asked)
+    listed = await tracks.many_shown([track.track_id, track.track_id, new_id()])
+    assert [each.standing for each in listed] == [Standing.UNCHECKED]
+    assert len(checker.asked) == before + 1
     checker.away, checker.standing = False, Standing.REVIEW
     assert (await tracks.shown(studio.user_id, track.track_id)).standing is Standing.REVIEW
 

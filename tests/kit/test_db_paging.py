@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from services.kit.db.paging import Key, clamp_page_size, decode_token, encode_token
+from services.kit.db.paging import Key, clamp_page_size, decode_id, decode_token, encode_token
 from services.kit.errors import ParamInvalid
+from services.kit.ids import new_id
 
 VALUES = some.one_of(
     some.text(some.characters(exclude_characters="\0", codec="utf-8"), max_size=30),
@@ -61,3 +62,13 @@ def test_a_forged_token_is_a_fault_of_its_field(token: str) -> None:
 def test_page_sizes_are_clamped(size: int, rows: int) -> None:
     """Nothing asked gives the default, too much gives the most."""
     assert clamp_page_size(size) == rows
+
+
+def test_an_id_comes_back_and_nothing_else_is_one() -> None:
+    """The id a page ended with is read from its token, none from the first page's; any other value is refused."""
+    last = new_id()
+    assert decode_id(encode_token(last)) == last
+    assert decode_id("") == ""
+    for values in (("no id",), (7,), (last, last), (datetime(2031, 5, 4, tzinfo=UTC),)):
+        with pytest.raises(ParamInvalid, match="page_token"):
+            decode_id(encode_token(*values))

@@ -14,9 +14,8 @@ from services.auth.usecases.identity import Identities
 from services.auth.usecases.message import Messages
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import ParamInvalid
-from services.kit.ids import is_id, new_id
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
+from services.kit.ids import new_id
 
 _KEPT = timedelta(days=180)
 
@@ -69,7 +68,7 @@ class LoginLog:
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[LoginRecord], str]:
         """Return one page of a person's lines, the newest first, and the token of the next or ""; ParamInvalid."""
         size = clamp_page_size(page_size)
-        before = _place(page_token) if page_token else ""
+        before = decode_id(page_token)
         async with self._db.transaction() as tx:
             found = await storage.page(tx, user_id, before=before, most=size + 1)
         more = encode_token(found[size - 1].login_id) if len(found) > size else ""
@@ -88,10 +87,3 @@ def facts(origin: Origin, at: datetime) -> dict[str, str]:
         "device": device_name(origin.agent) or origin.platform,
         "address": origin.address,
     }
-
-
-def _place(page_token: str) -> str:
-    match decode_token(page_token):
-        case (str(login_id),) if is_id(login_id):
-            return login_id
-    raise ParamInvalid.of("page_token", "is not one of ours")

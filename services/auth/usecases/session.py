@@ -29,9 +29,9 @@ from services.auth.usecases.delivery import Delivery
 from services.auth.usecases.signing_key import Signer, SigningKeys
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import AuthExpired, Conflict, NotFound, ParamInvalid, Unauthenticated
-from services.kit.ids import is_id, new_id
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
+from services.kit.errors import AuthExpired, Conflict, NotFound, Unauthenticated
+from services.kit.ids import new_id
 
 # Long enough to answer questions about a session that has run out.
 _KEPT = timedelta(days=30)
@@ -180,7 +180,7 @@ class Sessions:
         When they were last used is what verifiers noted in Redis; without Redis, the time of the newest refresh.
         """
         size = clamp_page_size(page_size)
-        before = _place(page_token) if page_token else ""
+        before = decode_id(page_token)
         async with self._db.transaction() as tx:
             found = await storage.page(tx, user_id, at=self._clock(), before=before, most=size + 1)
         more = encode_token(found[size - 1].session_id) if len(found) > size else ""
@@ -238,11 +238,3 @@ class Sessions:
         stored = RefreshToken(refresh_hash(token), session.expire_time)
         await storage.add_token(tx, session.session_id, stored, at=at)
         return token
-
-
-def _place(page_token: str) -> str:
-    """Return the id that a page ended with; ParamInvalid when the token holds anything else."""
-    match decode_token(page_token):
-        case (str(session_id),) if is_id(session_id):
-            return session_id
-    raise ParamInvalid.of("page_token", "is not one of ours")

@@ -117,7 +117,7 @@ class TrackRpc(TrackServiceServicer):
 
     async def ResolveTracks(self, request: pb.ResolveTracksRequest, context: Any) -> pb.ResolveTracksResponse:
         """Describe tracks to another service."""
-        found = await self._tracks.many([track_id.lower() for track_id in request.track_ids], words=request.query)
+        found = await self._tracks.many_shown([track_id.lower() for track_id in request.track_ids], words=request.query)
         addresses = await self._addresses.of(found)
         answer = pb.ResolveTracksResponse()
         for track in found:

@@ -3,9 +3,7 @@
 from services.composer.storage import bill as storage
 from services.composer.storage.bill import Bill
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import ParamInvalid
-from services.kit.ids import is_id
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
 
 _MOST = 500
 
@@ -18,13 +16,7 @@ class Bills:
 
     async def page(self, *, page_size: int, page_token: str) -> tuple[list[Bill], str]:
         """Return a page of bills, the oldest first, and the token of the next page or an empty one."""
-        after = ""
-        if page_token:
-            match decode_token(page_token):
-                case (str(hold_id),) if is_id(hold_id):
-                    after = hold_id
-                case _:
-                    raise ParamInvalid.of("page_token", "is not one of ours")
+        after = decode_id(page_token)
         size = clamp_page_size(page_size, most=_MOST)
         async with self._db.transaction() as tx:
             found = await storage.page(tx, after=after, most=size + 1)

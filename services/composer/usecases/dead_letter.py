@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from services.composer.storage import subject
 from services.composer.usecases.charge import FINAL_REFUSALS, Charge
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import ParamInvalid, RemoteError
-from services.kit.ids import is_id
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
+from services.kit.errors import RemoteError
 from services.kit.jobs.dead import DeadLetters
 from services.kit.jobs.job import Attempt, Job
 from services.kit.jobs.queue import JobQueue
@@ -28,13 +27,7 @@ class DeadJobs:
 
     async def page(self, *, kind: str, page_size: int, page_token: str) -> tuple[Sequence[Job], str]:
         """Return a page of dead letters, the newest first, and the token of the next page or an empty one."""
-        before = ""
-        if page_token:
-            match decode_token(page_token):
-                case (str(job_id),) if is_id(job_id):
-                    before = job_id
-                case _:
-                    raise ParamInvalid.of("page_token", "is not one of ours")
+        before = decode_id(page_token)
         size = clamp_page_size(page_size)
         async with self._db.transaction() as tx:
             found = await self._letters.page(tx, kind=kind, before=before, most=size + 1)

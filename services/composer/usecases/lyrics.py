@@ -11,9 +11,9 @@ from services.composer.domain.errors import GenerateBusy, LyricsNotFound, Lyrics
 from services.composer.domain.lyrics import LYRICS, Lyrics, LyricsState, LyricsVersion, LyricsWishes
 from services.composer.domain.usage import ModelUsage
 from services.composer.storage import lyrics as storage
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
-from services.kit.errors import IdempotencyKeyReused, ParamInvalid
-from services.kit.ids import is_id, new_id
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
+from services.kit.errors import IdempotencyKeyReused
+from services.kit.ids import new_id
 from services.kit.jobs.errors import JobNotCancellable, JobNotFound
 from services.kit.jobs.states import State
 from services.kit.jobs.watch import watch
@@ -219,12 +219,10 @@ class Songwriter:
 
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[Sequence[Lyrics], str]:
         """Return one page of the user's lyrics, newest first, and the token of the next page or an empty one."""
-        values = decode_token(page_token)
-        if values and (len(values) != 1 or not isinstance(values[0], str) or not is_id(values[0])):
-            raise ParamInvalid.of("page_token", "is not one of ours")
+        before = decode_id(page_token)
         size = clamp_page_size(page_size)
         async with self._db.transaction() as tx:
-            found = await storage.page(tx, user_id, before=str(values[0]) if values else "", size=size + 1)
+            found = await storage.page(tx, user_id, before=before, size=size + 1)
         token = encode_token(found[size - 1].lyrics_id) if len(found) > size else ""
         return found[:size], token
 

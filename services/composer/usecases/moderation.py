@@ -20,9 +20,8 @@ from services.composer.domain.moderation import (
 from services.composer.domain.track import TrackState, clean_text
 from services.composer.storage import moderation as storage
 from services.composer.storage import track as tracks
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
 from services.kit.errors import BusinessRule, ParamInvalid, PermissionDenied, Unavailable
-from services.kit.ids import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -176,7 +175,7 @@ class Moderation:
 
     async def waiting(self, *, page_size: int, page_token: str) -> tuple[list[Judged], str]:
         """Return a page of the tracks that wait for a person, newest first, and the token of the next page or ''."""
-        before, size = _id_of(page_token), clamp_page_size(page_size)
+        before, size = decode_id(page_token), clamp_page_size(page_size)
         async with self._db.transaction() as tx:
             ids = await storage.waiting(tx, before=before, size=size + 1)
             found = {track.track_id: track for track in await tracks.find_many(tx, ids[:size])}
@@ -244,14 +243,3 @@ def _found(track: Track | None, track_id: str) -> Track:
     if track is None:
         raise TrackNotFound("no such track", kind="track", id=track_id)
     return track
-
-
-def _id_of(page_token: str) -> str:
-    """Return the id a page token holds, or an empty one; raises ParamInvalid when it holds anything else."""
-    match decode_token(page_token):
-        case ():
-            return ""
-        case (str(last),) if is_id(last):
-            return last
-        case _:
-            raise ParamInvalid.of("page_token", "is not one of ours")

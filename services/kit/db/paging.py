@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 
 from services.kit.errors import ParamInvalid
+from services.kit.ids import is_id
 
 Key = str | int | datetime
 
@@ -42,6 +43,17 @@ def decode_token(token: str) -> tuple[Key, ...]:
         return tuple(_value(each) for each in plain)
     except (UnicodeError, binascii.Error, ValueError, RecursionError) as error:
         raise ParamInvalid.of(_FIELD, "is not one of ours") from error
+
+
+def decode_id(token: str) -> str:
+    """Return the id that a page ended with, empty for the first page; raises ParamInvalid as `decode_token` does."""
+    match decode_token(token):
+        case ():
+            return ""
+        case (str(last),) if is_id(last):
+            return last
+        case _:
+            raise ParamInvalid.of(_FIELD, "is not one of ours")
 
 
 def _value(plain: object) -> Key:

@@ -10,9 +10,8 @@ from cadenza.composer.v1.track_service_pb2 import CheckAssetUseRequest
 from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
 from services.kit.errors import ParamInvalid
-from services.kit.ids import is_id
 from services.kit.jobs.errors import JobNotCancellable
 from services.kit.jobs.job import Job, JobEvent
 from services.kit.jobs.log_page import log_page
@@ -78,7 +77,7 @@ class Assets:
 
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[Asset], str]:
         """Return a page of the person's assets, newest first, and the token of the next page or ''."""
-        before = _last_id(page_token)
+        before = decode_id(page_token)
         size = clamp_page_size(page_size)
         async with self._db.transaction() as tx:
             found = list(await assets.page(tx, user_id, before=before, count=size + 1))
@@ -180,14 +179,3 @@ class Assets:
         if answer.in_use:
             message = "a song is being made from the asset"
             raise AssetInUse(message, asset_id=asset_id)
-
-
-def _last_id(page_token: str) -> str:
-    """Return the id that a page ended with, '' for the first page; ParamInvalid for a foreign token."""
-    match decode_token(page_token):
-        case ():
-            return ""
-        case (str(last),) if is_id(last):
-            return last
-        case _:
-            raise ParamInvalid.of("page_token", "is not one of ours")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from cadenza.composer.v1.track_service_pb2 import ResolveTracksRequest
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.db.paging import clamp_page_size, decode_id, decode_token, encode_token
 from services.kit.errors import ParamInvalid
 from services.kit.ids import is_id
 from services.kit.rpc.errors import calling
 from services.share.domain.share import Share, Shown
 from services.share.storage import share as storage
-from services.share.usecases.share import COMPOSER_S, LISTABLE, heard_in, last_id, shown_of
+from services.share.usecases.share import COMPOSER_S, LISTABLE, heard_in, shown_of
 
 if TYPE_CHECKING:
     # The name exists for the type checker only.
@@ -40,7 +40,7 @@ class PublicList:
         With it comes the token of the next page, '' on the last one. Songs that cannot be heard any more, or may not
         be, are left out; a search that has gone through five hundred songs gives what it has found so far.
         """
-        plays, before = _last_played(page_token) if most_played else (None, last_id(page_token))
+        plays, before = _last_played(page_token) if most_played else (None, decode_id(page_token))
         size, songs = clamp_page_size(page_size), list[Shown]()
         for _ in range(_MOST_BATCHES if words else 1):
             count = _BATCH if words else size

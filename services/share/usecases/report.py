@@ -4,11 +4,11 @@ import logging
 
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, encode_token
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
 from services.share.domain.report import Report, Reported
 from services.share.domain.share import place_of
 from services.share.storage import report as storage
-from services.share.usecases.share import Shares, last_id
+from services.share.usecases.share import Shares
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Reports:
 
     async def waiting(self, *, page_size: int, page_token: str) -> tuple[list[Reported], str]:
         """Return a page of the shares that somebody complains about, newest first, and the next page's token or ''."""
-        before, size = last_id(page_token), clamp_page_size(page_size)
+        before, size = decode_id(page_token), clamp_page_size(page_size)
         async with self._db.transaction() as tx:
             found = await storage.open_page(tx, before=before, count=size + 1)
         more = encode_token(found[size - 1].share.share_id) if len(found) > size else ""

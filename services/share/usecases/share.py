@@ -14,9 +14,9 @@ from cadenza.composer.v1.track_service_pb2 import ResolveTrackRequest, Track
 from services.kit.clock import Clock
 from services.kit.crash import Act
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
 from services.kit.errors import ParamInvalid, RateLimited, RemoteError
-from services.kit.ids import is_id, new_id
+from services.kit.ids import new_id
 from services.kit.passwords import Passwords
 from services.kit.rpc.errors import calling
 from services.share.domain import share as domain
@@ -191,7 +191,7 @@ class Shares:
 
     async def page(self, user_id: str, *, page_size: int, page_token: str) -> tuple[list[Share], str]:
         """Return a page of the person's shares, newest first, and the token of the next page or ''."""
-        before = last_id(page_token)
+        before = decode_id(page_token)
         size = clamp_page_size(page_size)
         async with self._db.transaction() as tx:
             found = list(await storage.page(tx, user_id, before=before, count=size + 1))
@@ -279,14 +279,3 @@ def _line(line: SungLine) -> Line:
 def _unknown(share_code: str) -> ShareNotFound:
     message = "no share has this code"
     return ShareNotFound(message, share_code=share_code)
-
-
-def last_id(page_token: str) -> str:
-    """Return the id that a page ended with, '' for the first page; ParamInvalid for a foreign token."""
-    match decode_token(page_token):
-        case ():
-            return ""
-        case (str(last),) if is_id(last):
-            return last
-        case _:
-            raise ParamInvalid.of("page_token", "is not one of ours")

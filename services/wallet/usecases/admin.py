@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
-from services.kit.db.paging import clamp_page_size, decode_token, encode_token
+from services.kit.db.paging import clamp_page_size, decode_id, encode_token
 from services.kit.errors import Conflict, IdempotencyKeyReused, ParamInvalid
-from services.kit.ids import is_id, new_id
+from services.kit.ids import new_id
 from services.wallet.domain import price as price_rules
 from services.wallet.domain.audit import Action, AdminAct, Audit, Freeze
 from services.wallet.domain.credit import Price
@@ -110,13 +110,7 @@ class Administration:
 
     async def audits(self, *, page_size: int, page_token: str, subject: str) -> tuple[list[Audit], str]:
         """Return a page of audit lines, the newest first, and the token of the next page or an empty one."""
-        before = ""
-        if page_token:
-            match decode_token(page_token):
-                case (str(audit_id),) if is_id(audit_id):
-                    before = audit_id
-                case _:
-                    raise ParamInvalid.of("page_token", "is not one of ours")
+        before = decode_id(page_token)
         size = clamp_page_size(page_size)
         async with self._db.transaction() as tx:
             found = await storage.page(tx, before=before, subject=subject, most=size + 1)
