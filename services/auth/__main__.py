@@ -205,14 +205,7 @@ def _wechat_phones(config: Config, http: HttpClient, redis: Redis) -> WechatPhon
     """Return who knows phones by WeChat if a mini-program is configured."""
     if not config.wechat_app_id:
         return WechatPhoneOff()
-    api = WechatApi(
-        http,
-        redis,
-        base_url=config.wechat_base_url,
-        app_id=config.wechat_app_id,
-        app_secret=config.wechat_app_secret,
-        timeout_s=config.wechat_timeout_s,
-    )
+    api = WechatApi(http, redis, config)
     return WechatPhone(api, app_id=config.wechat_app_id)
 
 

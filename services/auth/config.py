@@ -6,13 +6,14 @@ from datetime import timedelta
 
 from services.auth.domain.code import CodeRules
 from services.auth.domain.session import Lifetimes
-from services.kit.config import ConfigError, ProcessConfig, setting
+from services.kit.config import ConfigError, setting
+from services.kit.wechat import WechatConfig
 
 _KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ProcessConfig):
+class Config(WechatConfig):
     """What an Auth process needs beyond what every process needs."""
 
     port: int = setting("AUTH_PORT", 50051, doc="gRPC port of Auth")
@@ -29,12 +30,6 @@ class Config(ProcessConfig):
     signing_key_max_age: int = setting(
         "SIGNING_KEY_MAX_AGE", 7_776_000, doc="seconds after which a new signing key is made: 90 days"
     )
-    wechat_app_id: str = setting("WECHAT_APP_ID", "", doc="mini-program id; empty switches WeChat login off")
-    wechat_app_secret: str = setting("WECHAT_APP_SECRET", "", doc="secret of the mini-program", secret=True)
-    wechat_base_url: str = setting(
-        "WECHAT_BASE_URL", "https://api.weixin.qq.com", doc="where WeChat is; the sandbox has its own"
-    )
-    wechat_timeout_s: float = setting("WECHAT_TIMEOUT_S", 5.0, doc="seconds WeChat has to answer")
     code_ttl: int = setting("CODE_TTL", 300, doc="seconds a code for a phone or mailbox is good")
     code_resend_gap: int = setting("CODE_RESEND_GAP", 60, doc="seconds until the same target may get another code")
     code_daily_per_target: int = setting("CODE_DAILY_PER_TARGET", 10, doc="codes within 24 hours to one target")
@@ -84,8 +79,6 @@ class Config(ProcessConfig):
         ]
         if not 0 < self.jwt_access_ttl <= self.jwt_refresh_ttl:
             problems.append("JWT_ACCESS_TTL must be above 0 and at most JWT_REFRESH_TTL")
-        if bool(self.wechat_app_id) != bool(self.wechat_app_secret):
-            problems.append("WECHAT_APP_ID and WECHAT_APP_SECRET go together")
         problems += self._problems_of_carriers()
         if problems:
             raise ConfigError(problems)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.composer.providers.openai_dialect import DIALECTS
-from services.kit.config import ConfigError, ProcessConfig, setting
+from services.kit.config import ConfigError, setting
 from services.kit.sealing import Sealer
+from services.kit.wechat import WechatConfig
 
 _WRITERS = ("gemini", "openai", "offline")
 _MAKERS = ("offline", "ace_step", "minimax", "suno")
@@ -16,7 +17,7 @@ _AES_KEY_CHARACTERS = 43
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ProcessConfig):
+class Config(WechatConfig):
     """What Composer needs beyond what every process needs."""
 
     port: int = setting("COMPOSER_PORT", 50053, doc="gRPC port of Composer")
@@ -125,12 +126,6 @@ class Config(ProcessConfig):
         default=False,
         doc="let WeChat judge sounds too; PUBLIC_URL must be open to it, the verdict is pushed to /api/v1/wechat/push",
     )
-    wechat_app_id: str = setting("WECHAT_APP_ID", "", doc="mini-program id; empty switches WeChat login off")
-    wechat_app_secret: str = setting("WECHAT_APP_SECRET", "", doc="secret of the mini-program", secret=True)
-    wechat_base_url: str = setting(
-        "WECHAT_BASE_URL", "https://api.weixin.qq.com", doc="where WeChat is; the sandbox has its own"
-    )
-    wechat_timeout_s: float = setting("WECHAT_TIMEOUT_S", 5.0, doc="seconds WeChat has to answer")
     wechat_push_token: str = setting(
         "WECHAT_PUSH_TOKEN",
         "",

@@ -17,6 +17,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.kit.config import ConfigError, ProcessConfig, setting
 from services.kit.errors import DomainError, Unavailable
 from services.kit.http import Answer, HttpClient
 
@@ -28,6 +29,24 @@ _OK: Final = 200
 _EARLY_S: Final = 300
 _LONGEST_LIFE_S: Final = 7200
 _LONGEST_TOKEN: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class WechatConfig(ProcessConfig):
+    """The settings of every process that asks WeChat."""
+
+    wechat_app_id: str = setting("WECHAT_APP_ID", "", doc="mini-program id; empty switches off whatever needs WeChat")
+    wechat_app_secret: str = setting("WECHAT_APP_SECRET", "", doc="secret of the mini-program", secret=True)
+    wechat_base_url: str = setting(
+        "WECHAT_BASE_URL", "https://api.weixin.qq.com", doc="where WeChat is; the sandbox has its own"
+    )
+    wechat_timeout_s: float = setting("WECHAT_TIMEOUT_S", 5.0, doc="seconds WeChat has to answer")
+
+    def __post_init__(self) -> None:
+        """Refuse an id without its secret, and the other way round."""
+        super().__post_init__()
+        if bool(self.wechat_app_id) != bool(self.wechat_app_secret):
+            raise ConfigError(["WECHAT_APP_ID and WECHAT_APP_SECRET go together"])
 
 
 class WechatRefused(Exception):
@@ -47,25 +66,16 @@ class _Token:
 class WechatApi:
     """The calls of one mini-program that need an access token."""
 
-    def __init__(
-        self,
-        http: HttpClient,
-        redis: Redis | None,
-        *,
-        base_url: str,
-        app_id: str,
-        app_secret: str,
-        timeout_s: float = 5.0,
-    ) -> None:
-        """Ask WeChat at the address in this program's name; without Redis the token stays in this process."""
+    def __init__(self, http: HttpClient, redis: Redis | None, config: WechatConfig) -> None:
+        """Ask WeChat in the name of the configured program; without Redis the token stays in this process."""
         self._http = http
         self._redis = redis
-        self._base = base_url.rstrip("/")
-        self._app_id = app_id
-        self._secret = app_secret
-        self._timeout_s = timeout_s
+        self._base = config.wechat_base_url.rstrip("/")
+        self._app_id = config.wechat_app_id
+        self._secret = config.wechat_app_secret
+        self._timeout_s = config.wechat_timeout_s
         # The secret is in the name: a changed one must not be answered with the old one's token.
-        self._key = "wechat:token:" + hashlib.sha256(f"{app_id}|{app_secret}".encode()).hexdigest()[:16]
+        self._key = "wechat:token:" + hashlib.sha256(f"{self._app_id}|{self._secret}".encode()).hexdigest()[:16]
         self._own: _Token | None = None
         self._asking = asyncio.Lock()
 

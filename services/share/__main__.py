@@ -72,14 +72,7 @@ def _program(config: Config, http: HttpClient, redis: Redis) -> MiniProgram | No
     """Return the mini-program that shares open in, None when none is configured."""
     if not config.wechat_app_id:
         return None
-    api = WechatApi(
-        http,
-        redis,
-        base_url=config.wechat_base_url,
-        app_id=config.wechat_app_id,
-        app_secret=config.wechat_app_secret,
-        timeout_s=config.wechat_timeout_s,
-    )
+    api = WechatApi(http, redis, config)
     return WechatMiniProgram(api, version=config.wechat_version)
 
 

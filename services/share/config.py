@@ -2,22 +2,17 @@
 
 from dataclasses import dataclass
 
-from services.kit.config import ConfigError, ProcessConfig, setting
+from services.kit.config import ConfigError, setting
+from services.kit.wechat import WechatConfig
 
 _VERSIONS = ("release", "trial", "develop")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ProcessConfig):
+class Config(WechatConfig):
     """What a Share process needs beyond what every process needs."""
 
     port: int = setting("SHARE_PORT", 50055, doc="gRPC port of Share")
-    wechat_app_id: str = setting("WECHAT_APP_ID", "", doc="mini-program id; empty switches WeChat login off")
-    wechat_app_secret: str = setting("WECHAT_APP_SECRET", "", doc="secret of the mini-program", secret=True)
-    wechat_base_url: str = setting(
-        "WECHAT_BASE_URL", "https://api.weixin.qq.com", doc="where WeChat is; the sandbox has its own"
-    )
-    wechat_timeout_s: float = setting("WECHAT_TIMEOUT_S", 5.0, doc="seconds WeChat has to answer")
     wechat_version: str = setting(
         "WECHAT_VERSION", "release", doc="version of the mini-program that codes lead into: release, trial or develop"
     )

@@ -50,9 +50,7 @@ class Door:
 async def door() -> AsyncIterator[Door]:
     """Yield the check of a person who is in the mini-program."""
     async with served(Wechat()) as wechat, HttpClient("wechat", private_allowed=True) as http:
-        api = WechatApi(
-            http, None, base_url=wechat.url, app_id=wechat.app_id, app_secret=wechat.app_secret, timeout_s=2.0
-        )
+        api = WechatApi(http, None, wechat.config())
         made: dict[str, str] = {PERSON: "o-singer"}
 
         async def open_id(user_id: str) -> str:

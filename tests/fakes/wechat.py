@@ -22,6 +22,7 @@ from typing import Any
 from aiohttp import web
 
 from services.kit.clock import Clock, now
+from services.kit.wechat import WechatConfig
 from tests.fakes import wechat_checks as checks
 from tests.fakes import wechat_links as links
 from tests.fakes.limits import DAY_S, MINUTE_S, Windows
@@ -135,6 +136,17 @@ class Wechat(StandIn):
             "MODERATION_CHECKS": "wechat",
             "MODERATION_SOUND": "true" if self.mesh_url else "false",
         }
+
+    def config(self, *, secret: str = "") -> WechatConfig:
+        """Return the settings of a process that asks here, with another secret if one is given."""
+        return WechatConfig(
+            database_url="",
+            redis_url="",
+            wechat_base_url=self.url,
+            wechat_app_id=self.app_id,
+            wechat_app_secret=secret or self.app_secret,
+            wechat_timeout_s=2.0,
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return the server's routes; those under `/_sandbox/` stand for phones and for the console."""

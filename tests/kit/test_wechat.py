@@ -37,10 +37,7 @@ async def wechat() -> AsyncIterator[Wechat]:
 
 def _api(wechat: Wechat, redis: Redis | None, secret: str = "") -> tuple[WechatApi, HttpClient]:
     http = HttpClient("wechat", private_allowed=True)
-    made = WechatApi(
-        http, redis, base_url=wechat.url, app_id=wechat.app_id, app_secret=secret or wechat.app_secret, timeout_s=2.0
-    )
-    return made, http
+    return WechatApi(http, redis, wechat.config(secret=secret)), http
 
 
 def _wish(wechat: Wechat, content: str = "风很大") -> dict[str, object]:

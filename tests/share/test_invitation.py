@@ -78,9 +78,7 @@ class Desk:
         self.at = NOON
         self.sharing, self.db, self.wechat, self.shelf = sharing, db, wechat, Shelf()
         self.http = HttpClient("wechat", private_allowed=True)
-        api = WechatApi(
-            self.http, None, base_url=wechat.url, app_id=wechat.app_id, app_secret=wechat.app_secret, timeout_s=2.0
-        )
+        api = WechatApi(self.http, None, wechat.config())
         self.program = WechatMiniProgram(api, version="release")
         composer = TrackServiceStub(sharing.mesh.peers("share").channel("composer"))
         self.shares = Shares(db, composer, lambda: self.at, passwords=passwords)

@@ -25,14 +25,7 @@ class ContentChecks:
     def __init__(self, config: Config, redis: Redis, open_id: OpenId) -> None:
         """Prepare the checkers; nobody is asked yet."""
         self._http = HttpClient("wechat", private_allowed=True)
-        api = WechatApi(
-            self._http,
-            redis,
-            base_url=config.wechat_base_url,
-            app_id=config.wechat_app_id,
-            app_secret=config.wechat_app_secret,
-            timeout_s=config.wechat_timeout_s,
-        )
+        api = WechatApi(self._http, redis, config)
         wechat = WechatSafety(api, open_id)
         self._model = next(text_models(config), None) if ModelSafety.name in config.moderation_checks else None
         ready: dict[str, WordCheck] = {wechat.name: wechat}
