@@ -28,10 +28,17 @@ export class Account {
     this.dialog.showModal();
     this.show();
     await this.#try(async () => {
-      this.entries = this.sessions = [];
-      this.entriesNext = this.sessionsNext = "";
-      await Promise.all([this.#loadBalance(), this.#loadEntries(), this.#loadSessions()]);
+      this.sessions = [];
+      this.sessionsNext = "";
+      await Promise.all([this.#loadCredits(), this.#loadSessions()]);
     });
+  }
+
+  // Hears what the balance is now: what was set aside for a job comes back, or goes, while one looks at it.
+  async hear(balance) {
+    const { balance: shown, dialog } = this;
+    if (!dialog.open || !shown || (shown.available_credits === balance.available_credits && shown.held_credits === balance.held_credits)) return;
+    await this.#try(() => this.#loadCredits());
   }
 
   // Writes everything anew, also in another language.
@@ -56,8 +63,11 @@ export class Account {
     this.show();
   }
 
-  async #loadBalance() {
-    this.balance = (await callPatiently(getBalance())).balance;
+  async #loadCredits() {
+    this.entries = [];
+    this.entriesNext = "";
+    const [{ balance }] = await Promise.all([callPatiently(getBalance()), this.#loadEntries()]);
+    this.balance = balance;
   }
 
   async #loadEntries() {

@@ -105,6 +105,7 @@ async function route() {
 async function loadBalance() {
   state.balance = (await call(getBalance())).balance;
   showPrice();
+  account.hear(state.balance);
 }
 
 // What was set aside for a job comes back, or goes, a moment after its end.
