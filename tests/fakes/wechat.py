@@ -16,7 +16,6 @@ import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -27,6 +26,7 @@ from tests.fakes import wechat_checks as checks
 from tests.fakes import wechat_links as links
 from tests.fakes.limits import DAY_S, MINUTE_S, Windows
 from tests.fakes.stand_in import Ask, Fault, Reply, StandIn
+from tests.fakes.wechat_codes import Codes
 from tests.fakes.wechat_push import Callback, Pusher, session_signature
 from tests.fakes.wechat_tokens import Tokens
 
@@ -36,9 +36,7 @@ PUSH_TOKEN = "sandboxpushtoken"
 # Forty-three characters whose last bits are stray, as WeChat's own keys have them.
 PUSH_AES_KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 PAGES = frozenset({"pages/index/index", "pages/share/index", "pages/track/index"})
-_CODE_LIFE_S = 300
 _ACTIVE_S = 7200
-_MOST_CODES = 10_000
 _OF_ONE_PERSON = ((100, MINUTE_S),)
 LIMITS: Mapping[str, tuple[tuple[int, float, int], ...]] = {
     "getwxacodeunlimit": ((5_000, MINUTE_S, 45009),),
@@ -66,17 +64,6 @@ def error(errcode: int, errmsg: str) -> web.Response:
 def good(**facts: object) -> web.Response:
     """Return a success of a call that needs a token."""
     return web.json_response({"errcode": 0, "errmsg": "ok", **facts})
-
-
-@dataclass
-class _Code:
-    """A code that a phone was given, for a login or for its number, and what became of it."""
-
-    open_id: str
-    union_id: str
-    issued_s: float
-    phone: str = ""
-    used: bool = False
 
 
 class Wechat(StandIn):
@@ -121,7 +108,7 @@ class Wechat(StandIn):
         self.verdict_after_s = verdict_after_s
         self._limits = {**LIMITS, **(limits or {})}
         self._windows = Windows(clock)
-        self._codes: dict[str, _Code] = {}
+        self._codes = Codes(clock)
         self._active: dict[str, float] = {}
         self._sessions: dict[str, str] = {}
 
@@ -177,11 +164,7 @@ class Wechat(StandIn):
 
     def new_code(self, open_id: str, union_id: str = "", *, phone: str = "") -> str:
         """Return what the phone of this account would give us for a login, or for its number if there is one."""
-        while len(self._codes) >= _MOST_CODES:
-            self._codes.pop(next(iter(self._codes)))
-        code = "0" + secrets.token_urlsafe(24)[:31]
-        self._codes[code] = _Code(open_id, union_id, self._at(), phone)
-        return code
+        return self._codes.new(open_id, union_id, phone)
 
     def see(self, open_id: str) -> None:
         """Let this account have used the mini-program just now."""
@@ -275,8 +258,7 @@ class Wechat(StandIn):
         refused = self._login_refusal(query)
         if refused is not None:
             return refused
-        code = self._codes[query["js_code"]]
-        code.used = True
+        code = self._codes.spend(query["js_code"])
         session_key = base64.b64encode(secrets.token_bytes(16)).decode()
         self.session_keys.append(session_key)
         self.see(code.open_id)
@@ -286,13 +268,12 @@ class Wechat(StandIn):
 
     def _login_refusal(self, query: Mapping[str, str]) -> web.Response | None:
         """Return the error of a bad request, None for a good one; the order is the real one's."""
-        code = self._codes.get(query.get("js_code", ""))
-        fresh = code is not None and self._at() - code.issued_s <= _CODE_LIFE_S and not code.phone
+        code = self._codes.fresh(query.get("js_code", ""))
         tests = (
             (query.get("appid") == self.app_id, 40013, "invalid appid"),
             (hmac.compare_digest(query.get("secret", ""), self.app_secret), 40125, "invalid appsecret"),
             (query.get("grant_type") == "authorization_code", 40002, "invalid grant_type"),
-            (fresh, 40029, "invalid code"),
+            (code is not None and not code.phone, 40029, "invalid code"),
             (code is not None and not code.used, 40163, "code been used"),
         )
         wrong = next((error(number, words) for fine, number, words in tests if not fine), None)
@@ -340,8 +321,8 @@ class Wechat(StandIn):
         return good()
 
     async def _phone(self, wish: dict[str, Any]) -> web.Response:
-        code = self._codes.get(str(wish.get("code", "")))
-        if code is None or code.used or not code.phone or self._at() - code.issued_s > _CODE_LIFE_S:
+        code = self._codes.fresh(str(wish.get("code", "")))
+        if code is None or code.used or not code.phone:
             return error(40029, "invalid code")
         code.used = True
         mark = {"timestamp": int(self._at()), "appid": self.app_id}
