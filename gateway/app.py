@@ -16,8 +16,7 @@ from gateway.objects import add_objects
 from gateway.observe import observing
 from gateway.openapi import document
 from gateway.pages import add_pages
-from gateway.pages_sound import PATH as SOUND
-from gateway.pages_sound import SharedSounds
+from gateway.pages_media import COVER, SOUND, SharedMedia
 from gateway.routes import Binding, public_bindings
 from gateway.stream import EventStreams
 from gateway.transcode import Transcoder
@@ -62,8 +61,9 @@ async def build(config: Config, peers: Peers) -> web.Application:
     if store is not None:
         add_objects(app, store)
     add_pages(app, peers, config)
-    sounds = SharedSounds(peers, store)
-    _get(app, SOUND, sounds.handle)
+    media = SharedMedia(peers, store)
+    _get(app, SOUND, media.sound)
+    _get(app, COVER, media.cover)
 
     async def drain(_app: web.Application) -> None:
         health.draining = True
@@ -71,7 +71,7 @@ async def build(config: Config, peers: Peers) -> web.Application:
 
     async def close(_app: web.Application) -> AsyncIterator[None]:
         yield
-        await sounds.close()
+        await media.close()
         await redis.aclose()
 
     app.on_shutdown.append(drain)

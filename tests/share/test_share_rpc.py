@@ -76,7 +76,7 @@ async def test_opened(sharing: Sharing) -> None:
     assert is_code(made.share_code)
     assert made.link_url == f"https://cadenza.example/s/{made.share_code}"
     shown = await open_page(sharing, made.share_code)
-    assert (shown.title, shown.lyrics, shown.cover_url) == ("夏天的风", "la la", "http://127.0.0.1/cover.png")
+    assert (shown.title, shown.lyrics, shown.cover_url) == ("夏天的风", "la la", f"{made.link_url}/cover")
     assert shown.provider == "offline"
     assert (shown.audio_url, shown.style, shown.duration_ms) == (f"{made.link_url}/audio", "style B", 75_000)
     assert await sound_of(sharing, made.share_code) == "http://127.0.0.1/B.mp3"
@@ -92,6 +92,8 @@ async def test_opened(sharing: Sharing) -> None:
     shown = await open_page(sharing, made.share_code)
     assert (shown.title, shown.style) == ("秋天", "style A")
     assert await sound_of(sharing, made.share_code) == "http://127.0.0.1/A.mp3"
+    cover = await sharing.stub().OpenSound(pb.OpenSoundRequest(share_code=made.share_code, cover=True))
+    assert cover.url == "http://127.0.0.1/cover.png"
 
 
 async def test_a_sound_is_as_open_as_its_share(sharing: Sharing) -> None:

@@ -61,9 +61,9 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
         return pb.ResolveShareResponse(shared_track=self._shared_track(shown, request.ticket))
 
     async def OpenSound(self, request: pb.OpenSoundRequest, context: ServicerContext) -> pb.OpenSoundResponse:
-        """Tell where the sound of a share lies."""
+        """Tell where the sound or the cover of a share lies."""
         shown = await self._shares.show(request.share_code, request.ticket, counted=False)
-        return pb.OpenSoundResponse(url=shown.variant.audio_url)
+        return pb.OpenSoundResponse(url=shown.cover_url if request.cover else shown.variant.audio_url)
 
     async def UnlockShare(self, request: pb.UnlockShareRequest, context: ServicerContext) -> pb.UnlockShareResponse:
         """Return a ticket for the password."""
@@ -132,13 +132,14 @@ class ShareServicer(pb_grpc.ShareServiceServicer):
     def _shared_track(self, shown: Shown, ticket: str = "") -> pb.SharedTrack:
         variant = shown.variant
         page = link(self._public_url, shown.share.share_code)
+        key = f"?ticket={ticket}" if ticket else ""
         return pb.SharedTrack(
             share_code=shown.share.share_code,
             title=shown.title,
-            # Not the signed address itself, which would go on after the share was called back.
-            audio_url=f"{page}/audio" + (f"?ticket={ticket}" if ticket else ""),
+            # Not the signed addresses themselves, which would go on after the share was called back.
+            audio_url=f"{page}/audio{key}",
             duration_ms=variant.duration_ms,
-            cover_url=shown.cover_url,
+            cover_url=shown.cover_url and f"{page}/cover{key}",
             style=variant.style,
             key=variant.key,
             tempo_bpm=variant.tempo_bpm,

@@ -210,7 +210,7 @@ class SharedTrack(_message.Message):
     duration_ms: _builtins.int
     """Length in milliseconds."""
     cover_url: _builtins.str
-    """Address of the cover picture."""
+    """Address of the cover picture, which ends with the share as that of the sound does; empty without one."""
     style: _builtins.str
     """Style of the arrangement."""
     key: _builtins.str
@@ -771,19 +771,23 @@ class OpenSoundRequest(_message.Message):
 
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
+    COVER_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
     """The code."""
     ticket: _builtins.str
     """What UnlockShare has answered; only a share with a password asks for it."""
+    cover: _builtins.bool
+    """True for the cover picture instead of the sound."""
     def __init__(
         self,
         *,
         share_code: _builtins.str = ...,
         ticket: _builtins.str = ...,
+        cover: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["share_code", b"share_code", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cover", b"cover", "share_code", b"share_code", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -791,13 +795,13 @@ Global___OpenSoundRequest: _TypeAlias = OpenSoundRequest  # noqa: Y015
 
 @_typing.final
 class OpenSoundResponse(_message.Message):
-    """Answers with where the sound lies."""
+    """Answers with where it lies."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Signed address in the object store; for the gateway alone, because it outlives the share."""
+    """Signed address in the object store; for the gateway alone, because it outlives the share. Empty without a cover."""
     def __init__(
         self,
         *,

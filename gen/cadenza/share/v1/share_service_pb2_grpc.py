@@ -143,7 +143,7 @@ class ShareServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def OpenSound(self, request, context):
-        """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does.
+        """Tells the gateway where the sound or the cover of a share lies, for as long as it may be heard. Fails as ResolveShare does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

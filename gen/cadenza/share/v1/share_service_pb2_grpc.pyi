@@ -61,7 +61,7 @@ class ShareServiceStub:
     for though another one follows.
     """
     OpenSound: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.OpenSoundRequest, _share_service_pb2.OpenSoundResponse]
-    """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
+    """Tells the gateway where the sound or the cover of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
     RevokeShare: _grpc.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
 
@@ -98,7 +98,7 @@ class ShareServiceAsyncStub(ShareServiceStub):
     for though another one follows.
     """
     OpenSound: _aio.UnaryUnaryMultiCallable[_share_service_pb2.OpenSoundRequest, _share_service_pb2.OpenSoundResponse]  # type: ignore[assignment]
-    """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
+    """Tells the gateway where the sound or the cover of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
     RevokeShare: _aio.UnaryUnaryMultiCallable[_share_service_pb2.RevokeShareRequest, _share_service_pb2.RevokeShareResponse]  # type: ignore[assignment]
     """Calls a share back; its page says so from then on, and it is on no list. Repeats are answered alike."""
 
@@ -180,7 +180,7 @@ class ShareServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _share_service_pb2.OpenSoundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_service_pb2.OpenSoundResponse, _abc.Awaitable[_share_service_pb2.OpenSoundResponse]]:
-        """Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
+        """Tells the gateway where the sound or the cover of a share lies, for as long as it may be heard. Fails as ResolveShare does."""
 
     @_abc_1.abstractmethod
     def RevokeShare(

@@ -607,6 +607,11 @@ class OpenSoundRequest(betterproto2.Message):
     What UnlockShare has answered; only a share with a password asks for it.
     """
 
+    cover: "bool" = betterproto2.field(3, betterproto2.TYPE_BOOL)
+    """
+    True for the cover picture instead of the sound.
+    """
+
 
 default_message_pool.register_message("cadenza.share.v1", "OpenSoundRequest", OpenSoundRequest)
 
@@ -614,12 +619,12 @@ default_message_pool.register_message("cadenza.share.v1", "OpenSoundRequest", Op
 @dataclass(eq=False, repr=False)
 class OpenSoundResponse(betterproto2.Message):
     """
-    Answers with where the sound lies.
+    Answers with where it lies.
     """
 
     url: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Signed address in the object store; for the gateway alone, because it outlives the share.
+    Signed address in the object store; for the gateway alone, because it outlives the share. Empty without a cover.
     """
 
 
@@ -994,7 +999,7 @@ class SharedTrack(betterproto2.Message):
 
     cover_url: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
-    Address of the cover picture.
+    Address of the cover picture, which ends with the share as that of the sound does; empty without one.
     """
 
     style: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
@@ -1494,7 +1499,7 @@ class ShareServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "OpenSoundResponse":
         """
-        Tells the gateway where the sound of a share lies, for as long as it may be heard. Fails as ResolveShare does.
+        Tells the gateway where the sound or the cover of a share lies, for as long as it may be heard. Fails as ResolveShare does.
         """
 
         return await self._unary_unary(

@@ -1,7 +1,7 @@
-"""The sound of a shared song: sent for as long as the share may be heard.
+"""The sound and the cover of a shared song: sent for as long as the share is open.
 
-A signed address of the object store goes on until its own end, so listeners get one of ours instead, and each request,
-for a range of the sound too, asks Share anew: what was called back is silent within a second.
+A signed address of the object store goes on until its own end, so visitors get one of ours instead, and each request,
+for a range of the sound too, asks Share anew: what was called back is gone within a second.
 """
 
 import time
@@ -16,12 +16,13 @@ from cadenza.share.v1.share_service_pb2 import OpenSoundRequest
 from cadenza.share.v1.share_service_pb2_grpc import ShareServiceStub
 from gateway.caller import CALLER
 from gateway.upstream import asking
-from services.kit.errors import Unavailable
+from services.kit.errors import NotFound, Unavailable
 from services.kit.http import HttpClient, Limits
 from services.kit.objects.local import LocalObjectStore
 from services.kit.rpc.channel import Peers
 
-PATH: Final = "/s/{share_code}/audio"
+SOUND: Final = "/s/{share_code}/audio"
+COVER: Final = "/s/{share_code}/cover"
 
 _OBJECTS: Final = "/_objects/"
 _ANSWER_S: Final = 5.0
@@ -40,20 +41,28 @@ _HEADERS: Final = {
 }
 
 
-class SharedSounds:
-    """Sends the sounds of shares."""
+class SharedMedia:
+    """Sends the sounds and covers of shares."""
 
     def __init__(self, peers: Peers, store: LocalObjectStore | None) -> None:
         """Read from the local store, or from the S3 server behind signed addresses where there is none."""
         self._shares: Any = ShareServiceStub(peers.channel("share"))
         self._store = store
-        self._http = HttpClient("sounds", limits=Limits(connections=256), private_allowed=True)
-        self._known: dict[tuple[str, str], tuple[float, str]] = {}
+        self._http = HttpClient("shared_media", limits=Limits(connections=256), private_allowed=True)
+        self._known: dict[tuple[str, str, bool], tuple[float, str]] = {}
 
-    async def handle(self, http: web.Request) -> web.StreamResponse:
+    async def sound(self, http: web.Request) -> web.StreamResponse:
         """Answer with the sound, whole or the range that is asked for; raises as ResolveShare fails."""
-        code, ticket = http.match_info["share_code"][:64], http.query.get("ticket", "")[:129]
-        url = await self._where(http, code, ticket)
+        return await self._sent(http, cover=False)
+
+    async def cover(self, http: web.Request) -> web.StreamResponse:
+        """Answer with the cover picture; raises as ResolveShare fails, and NotFound for a song without one."""
+        return await self._sent(http, cover=True)
+
+    async def _sent(self, http: web.Request, *, cover: bool) -> web.StreamResponse:
+        url = await self._where(http, cover=cover)
+        if not url:
+            raise NotFound("this song has no cover", field="share_code")
         parts = urlsplit(url)
         if self._store is not None and parts.path.startswith(_OBJECTS):
             bucket, _, key = unquote(parts.path.removeprefix(_OBJECTS)).partition("/")
@@ -67,21 +76,22 @@ class SharedSounds:
         """Close the connections to the store."""
         await self._http.close()
 
-    async def _where(self, http: web.Request, code: str, ticket: str) -> str:
-        """Return where the sound lies, as Share has said within the last second."""
+    async def _where(self, http: web.Request, *, cover: bool) -> str:
+        """Return where it lies, as Share has said within the last second."""
+        code, ticket = http.match_info["share_code"][:64], http.query.get("ticket", "")[:129]
         now = time.monotonic()
-        known = self._known.get((code, ticket))
+        known = self._known.get((code, ticket, cover))
         if known is not None and known[0] > now:
             return known[1]
         caller = http[CALLER]
         metadata = (("x-trace-id", caller.trace_id), ("x-client-ip", caller.address))
         with asking("share"):
             answer = await self._shares.OpenSound(
-                OpenSoundRequest(share_code=code, ticket=ticket), timeout=_ANSWER_S, metadata=metadata
+                OpenSoundRequest(share_code=code, ticket=ticket, cover=cover), timeout=_ANSWER_S, metadata=metadata
             )
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[code, ticket] = (now + _FRESH_S, answer.url)
+        self._known[code, ticket, cover] = (now + _FRESH_S, answer.url)
         return str(answer.url)
 
     async def _passed_on(self, http: web.Request, url: str) -> web.StreamResponse:
@@ -91,7 +101,7 @@ class SharedSounds:
             str(URL(url, encoded=True)), most_bytes=_LARGEST, headers=asked, timeout_s=_LONGEST_S
         ) as (head, chunks):
             if head.status not in _USABLE:
-                raise Unavailable("the sound cannot be read now", dependency="objects", status=head.status)
+                raise Unavailable("it cannot be read now", dependency="objects", status=head.status)
             # Some servers send a range and call it the whole.
             ranged = "Content-Range" in head.headers and head.status == HTTPStatus.OK
             response = web.StreamResponse(
