@@ -1,4 +1,4 @@
-// The account corner: what there is to spend, what was spent on what, and where one is logged in.
+// The account corner: who one is, what there is to spend, what was spent on what, and where one is logged in.
 
 import { callPatiently } from "./api.js";
 import { endSession, endSessions, getBalance, listEntries, listSessions } from "./client.js";
@@ -11,9 +11,9 @@ const signed = (credits) => `${credits > 0 ? "+" : credits < 0 ? "−" : ""}${Ma
 const words = (prefix, name) => (has(`${prefix}.${name}`) ? say(`${prefix}.${name}`) : name);
 
 export class Account {
-  // `announce` hears what is to be said aloud.
-  constructor({ announce }) {
-    Object.assign(this, { announce, balance: null, entries: [], entriesNext: "", sessions: [], sessionsNext: "" });
+  // `announce` hears what is to be said aloud, `moved` that another person is here, `why` words a reason.
+  constructor({ announce, moved, why }) {
+    Object.assign(this, { announce, moved, why, door: null, balance: null, entries: [], entriesNext: "", sessions: [], sessionsNext: "" });
     this.dialog = $("account");
     $("purse").addEventListener("click", () => this.open());
     $("account-close").addEventListener("click", () => this.dialog.close());
@@ -27,11 +27,24 @@ export class Account {
   async open() {
     this.dialog.showModal();
     this.show();
-    await this.#try(async () => {
-      this.sessions = [];
-      this.sessionsNext = "";
-      await Promise.all([this.#loadCredits(), this.#loadSessions()]);
-    });
+    await this.#try(() => this.#load());
+  }
+
+  async #load() {
+    this.door ??= await this.#opened();
+    this.sessions = [];
+    this.sessionsNext = "";
+    await Promise.all([this.#loadCredits(), this.#loadSessions(), this.door.load()]);
+  }
+
+  // The door is fetched when somebody comes to it.
+  async #opened() {
+    const { Door } = await import("./door.js");
+    const moved = (other) => {
+      this.moved(other);
+      this.#try(() => this.#load());
+    };
+    return new Door({ announce: this.announce, attempt: (work) => this.#try(work), moved, why: this.why });
   }
 
   // Hears what the balance is now: what was set aside for a job comes back, or goes, while one looks at it.
@@ -44,6 +57,7 @@ export class Account {
   // Writes everything anew, also in another language.
   show() {
     const { balance } = this;
+    this.door?.show();
     $("account-balance").textContent = balance ? say("account.balance", { available: balance.available_credits, held: balance.held_credits }) : "";
     $("account-entries").replaceChildren(...this.entries.map((entry) => this.#entry(entry)));
     $("account-entries-more").hidden = !this.entriesNext;

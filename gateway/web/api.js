@@ -1,6 +1,6 @@
-// The JSON interface: an anonymous session, calls, and uploads with progress.
+// The JSON interface: the session of whoever is here, calls, and uploads with progress.
 
-import { anonymousLogin, uploadAsset } from "./client.js";
+import { anonymousLogin, logout, refreshSession, uploadAsset } from "./client.js";
 import { locale, say } from "./text.js";
 
 const DEVICE = "cadenza.device";
@@ -44,31 +44,89 @@ export function remember(name, value) {
   }
 }
 
-let session = JSON.parse(remembered(SESSION) || "null");
+const stored = () => JSON.parse(remembered(SESSION) || "null");
+const over = (error) => error.symbol === "AUTH_REQUIRED" || error.symbol === "AUTH_EXPIRED";
+const listeners = [];
+let session = stored();
 let device = remembered(DEVICE);
 let entering = null;
 
-// Resolves to a token, logging in when there is none that still holds.
+// Hears when another person is here than before: logged in or out, in this tab or in another.
+export const whenPersonChanges = (listener) => listeners.push(listener);
+
+addEventListener("storage", ({ key }) => {
+  if (key !== SESSION) return;
+  const before = session?.user;
+  session = stored();
+  if (before && session?.user !== before) for (const listener of listeners) listener();
+});
+
+// Resolves to a token, renewing or opening a session when there is none that still holds.
 async function token() {
   if (session && session.until > Date.now()) return session.token;
-  entering ??= enter().finally(() => (entering = null));
+  entering ??= renew().finally(() => (entering = null));
   return entering;
 }
 
-async function enter() {
-  if (!device) {
-    device = randomId();
-    remember(DEVICE, device);
-  }
-  const data = await request(anonymousLogin({ provider: "web", provider_id: device }), {});
-  session = { token: data.access_token, until: Date.now() + (data.expires_in - 60) * 1000 };
+// Keeps a session that a door gave.
+export function keepSession(given) {
+  const until = Date.now() + (given.expires_in - 60) * 1000;
+  session = { ...session, token: given.access_token, until, refresh: given.refresh_token, key: randomId(), user: given.user_id };
   remember(SESSION, JSON.stringify(session));
   return session.token;
 }
 
-export function forgetSession() {
+// Notes whether the person has another way in than this browser.
+export function named(yes) {
+  session.named = yes;
+  remember(SESSION, JSON.stringify(session));
+}
+
+async function renew() {
+  const { refresh, key, user, named } = session ?? {};
+  if (!refresh) return enter();
+  try {
+    // The key is the same in all tabs, so that a race between them or a lost answer ends nothing.
+    return keepSession((await request(refreshSession({ refresh_token: refresh, retry_key: key }))).session);
+  } catch (error) {
+    const newer = stored();
+    if (error.status === 409 && newer && newer.refresh !== refresh) return (session = newer).token;
+    if (!over(error)) throw error;
+    await enterAfter(user, named);
+    if (!named) return session.token;
+    for (const listener of listeners) listener();
+    throw error;
+  }
+}
+
+async function enter() {
   session = null;
-  remember(SESSION, null);
+  if (!device) {
+    device = randomId();
+    remember(DEVICE, device);
+  }
+  return keepSession((await request(anonymousLogin({ provider: "web", provider_id: device }))).session);
+}
+
+// Enters as whoever this browser's own id leads to; as somebody new when that is the named person who has just left.
+async function enterAfter(user, named) {
+  await enter();
+  if (!named || session.user !== user) return;
+  await request(logout(), { Authorization: `Bearer ${session.token}` });
+  device = null;
+  await enter();
+}
+
+// Logs out here.
+export async function leave() {
+  const { user } = session;
+  await call(logout());
+  await enterAfter(user, true);
+}
+
+// The token was refused: the next call renews the session.
+export function doubtSession() {
+  if (session) session.until = 0;
 }
 
 const spoken = () => ({ "Accept-Language": locale(), "X-Platform": "web" });
@@ -77,7 +135,8 @@ export async function authorized() {
   return { ...spoken(), Authorization: `Bearer ${await token()}` };
 }
 
-async function request({ method, path, body }, headers) {
+// Resolves to the data of a call that needs no token.
+export async function request({ method, path, body }, headers = {}) {
   const init = { method, headers: { ...spoken(), ...headers } };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
@@ -98,14 +157,14 @@ function unpack(status, text) {
   return body.data;
 }
 
-// Resolves to the data of a call of `client.js`; a session that ended is opened again once.
+// Resolves to the data of a call of `client.js`; a session that ended is renewed once.
 export async function call(asked, headers = {}) {
   for (let again = true; ; again = false) {
     try {
       return await request(asked, { ...(await authorized()), ...headers });
     } catch (error) {
-      if (!(again && error.status === 401)) throw error;
-      forgetSession();
+      if (!(again && over(error))) throw error;
+      doubtSession();
     }
   }
 }
@@ -139,6 +198,6 @@ export async function upload(file, name, { key, tell, stop }) {
     stop.addEventListener("abort", () => http.abort());
     http.send(form);
   });
-  if (answer.status === 401) forgetSession();
+  if (answer.status === 401) doubtSession();
   return unpack(answer.status, answer.responseText).asset;
 }

@@ -1,6 +1,6 @@
 // Event streams read with fetch, which can send the token in a header; goes on where a connection broke off.
 
-import { ApiError, authorized, forgetSession, pause } from "./api.js";
+import { ApiError, authorized, doubtSession, pause } from "./api.js";
 
 const SILENCE_MS = 45000; // the gateway says something at least every 15 seconds
 const LONGEST_PAUSE_MS = 8000;
@@ -26,7 +26,7 @@ export async function* watch({ path }, { stop, lost = () => {} }) {
       }
     } catch (error) {
       if (stop.aborted) return;
-      if (error.status === 401) forgetSession();
+      if (error.status === 401) doubtSession();
       else if (error instanceof ApiError && !error.passing) throw error;
     }
     if (stop.aborted) return;

@@ -1,7 +1,7 @@
 // The studio: a take, a wish, a song in the making, two versions of it, a link. The address says where one is.
 
 import { Account } from "./account.js";
-import { ApiError, call, callPatiently, pause, randomId, remember, remembered } from "./api.js";
+import { ApiError, call, callPatiently, pause, randomId, remember, remembered, whenPersonChanges } from "./api.js";
 import { cancelJob, chooseVariant, createTrack, getBalance, getJob, getTrack, listPrices, updateTrack, watchJob } from "./client.js";
 import { beginDock } from "./dock.js";
 import { $, el } from "./dom.js";
@@ -38,7 +38,7 @@ const take = new Take({
 
 const hearing = new Hearing({ announce, changed: () => showPrice(), why: (reason) => reasonWords(reason) });
 const words = new Words({ complain, announce, paid: settleBalance, taken: showPrice });
-const account = new Account({ announce });
+const account = new Account({ announce, moved, why: (reason) => reasonWords(reason) });
 const sharing = new Sharing({ complain, announce });
 const tune = new Tune({ complain, announce, started: goOn });
 
@@ -133,6 +133,19 @@ function showPrice() {
   $("make").disabled = !enough || poor || pending || refused;
   $("make-hint").hidden = enough && !poor && !refused;
   $("make-hint").textContent = say(refused ? "wish.refused" : poor ? "wish.poor" : "wish.first_take");
+}
+
+// Another person is here than before (`other`), or the same one has more: two accounts have become one.
+async function moved(other) {
+  if (other) {
+    remember(RUNNING, null);
+    startAnew();
+  }
+  // What a merge moves comes within seconds.
+  for (let tries = 0; tries < 4; tries++) {
+    await Promise.all([loadBalance(), loadTracks()]).catch(() => {});
+    await pause(700);
+  }
 }
 
 // ---- the wish
@@ -376,6 +389,8 @@ whenLocaleChanges(async () => {
   if (state.view === "song") showSong();
   if (state.view === "failed") showFailure();
 });
+
+whenPersonChanges(() => moved(true));
 
 $("wish").addEventListener("submit", make);
 $("lyrics").addEventListener("input", showPrice);

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Page
+from playwright.async_api import ConsoleMessage, Page
 
 from tests.e2e.people import Person
 
@@ -29,14 +29,16 @@ class Watched:
         self.problems: list[str] = []
         self.strangers: list[str] = []
         host = urlsplit(base_url).netloc
-        page.on("console", lambda each: self._note(each.text) if each.type == "error" else None)
+        page.on("console", lambda each: self._note(each) if each.type == "error" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("request", lambda each: self._look(each.url, host))
 
-    def _note(self, text: str) -> None:
-        # Browsers call it an error too when a wish or an upload was refused, an address has ended, or a line is cut.
-        if not re.search("status of (403|410|415|422|429)|ERR_INTERNET_DISCONNECTED", text):
-            self.problems.append(text)
+    def _note(self, said: ConsoleMessage) -> None:
+        # Browsers call it an error too when a wish or an upload was refused, an address has ended, or a line is cut,
+        # and at a door when a password is wrong or an account is another one's.
+        more = "|401|409" if "/api/v1/auth/" in said.location["url"] else ""
+        if not re.search(f"status of (403|410|415|422|429{more})|ERR_INTERNET_DISCONNECTED", said.text):
+            self.problems.append(said.text)
 
     def _look(self, url: str, host: str) -> None:
         parts = urlsplit(url)

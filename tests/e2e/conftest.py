@@ -14,6 +14,7 @@ from services.mesh.home import Home
 from services.mesh.hum import SAMPLE_RATE, SAMPLE_SEED, SAMPLE_TEMPO_BPM, SAMPLE_TUNE, synthesize_hum
 from services.mesh.postgres import Postgres
 from services.mesh.up import RunningMesh, running_mesh
+from tests.auth.outside import Outside, outside
 from tests.e2e import (
     aio_stubs,  # noqa: F401  # before anybody imports the typed client
     npm,
@@ -67,9 +68,17 @@ def homes() -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.fixture(scope="session")
-async def mesh(homes: Callable[[str], Path]) -> AsyncIterator[RunningMesh]:
+async def carriers() -> AsyncIterator[Outside]:
+    """Where the letters and short messages of the shared mesh arrive."""
+    async with outside() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+async def mesh(homes: Callable[[str], Path], carriers: Outside) -> AsyncIterator[RunningMesh]:
     """The running mesh that all stories share; it must be as it was when a story ends."""
-    async with running_mesh(home_at(homes("shared"))) as running:
+    settings = {name.upper(): str(value) for name, value in carriers.settings.items()} | {"CODE_RESEND_GAP": "0"}
+    async with running_mesh(home_at(homes("shared"), **settings)) as running:
         yield running
 
 
