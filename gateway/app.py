@@ -18,6 +18,7 @@ from gateway.openapi import document
 from gateway.pages import add_pages
 from gateway.pages_media import COVER, SOUND, SharedMedia
 from gateway.routes import Binding, public_bindings
+from gateway.rpc import RpcPaths, speaking
 from gateway.stream import EventStreams
 from gateway.transcode import Transcoder
 from gateway.uploads import Uploads
@@ -43,6 +44,7 @@ async def build(config: Config, peers: Peers) -> web.Application:
         middlewares=[
             observing(config.proxies),
             compressing(),
+            speaking(),
             enveloping(),
             answering_preflights(config),
             limiting(config, RateWindows(redis), narrow_limits(bindings)),
@@ -51,6 +53,8 @@ async def build(config: Config, peers: Peers) -> web.Application:
     app.on_response_prepare.append(adding_headers(config))
 
     add_bindings(app, bindings, transcoder=transcoder, streams=streams, uploads=uploads)
+    rpc = RpcPaths(transcoder, config)
+    rpc.add(app, bindings)
     add_webhooks(app, peers)
     _get(app, "/api/v1/config/client", describing(config))
     _get(app, "/api/docs/openapi.json", _documenting(bindings, config.public_url))
@@ -68,6 +72,7 @@ async def build(config: Config, peers: Peers) -> web.Application:
     async def drain(_app: web.Application) -> None:
         health.draining = True
         await streams.drain()
+        await rpc.drain()
 
     async def close(_app: web.Application) -> AsyncIterator[None]:
         yield

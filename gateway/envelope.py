@@ -26,6 +26,8 @@ from services.kit.errors import DomainError, Expired, ParamInvalid, RemoteError
 _log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
+# The error that an answer tells, for whoever has to tell it in other words.
+TOLD: Final = web.ResponseKey("told", DomainError)
 
 
 CODES: Final[Mapping[str, int]] = {
@@ -131,6 +133,7 @@ def failure(error: DomainError, caller: Caller) -> web.Response:
         # The person was not refused: the same login may succeed in a moment.
         status = _AWAY
     response = web.Response(body=orjson.dumps(failure_body(error, caller)), status=status, content_type=JSON)
+    response[TOLD] = error
     if status == _UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = _challenge(caller)
     if status in _RETRY_AFTER_S:

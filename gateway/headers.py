@@ -23,6 +23,7 @@ EXPOSED: Final = (
 )
 ALLOWED: Final = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Platform, X-App-Version, X-Device-Id, "
+    "Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent, "
     "X-Request-Id, X-Trace-Id, X-Timeout-Ms, X-No-Compression, traceparent"
 )
 _METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

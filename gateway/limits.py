@@ -32,6 +32,8 @@ _SHARE: Final = 20  # a process takes this part of a limit at once
 _ANSWER_S: Final = 0.25
 _PAUSE_S: Final = 5.0
 _MOST_KEYS: Final = 50_000
+# Paths of the API, and those of its methods for clients that speak gRPC-Web or Connect.
+_COUNTED: Final = ("/api/", "/cadenza.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,14 @@ Narrow = Mapping[tuple[str, str], NarrowLimit]
 
 def narrow_limits(bindings: Iterable[Binding]) -> Narrow:
     """Return the limits that methods have of their own, by verb and path of their routes."""
-    return {
-        (each.verb, each.path): NarrowLimit(each.method.path, each.user_per_minute)
-        for each in bindings
-        if each.user_per_minute
-    }
+    limits: dict[tuple[str, str], NarrowLimit] = {}
+    for each in bindings:
+        if each.user_per_minute:
+            limit = NarrowLimit(each.method.path, each.user_per_minute)
+            limits |= dict.fromkeys(
+                ((each.verb, each.path), ("POST", each.method.path), ("GET", each.method.path)), limit
+            )
+    return limits
 
 
 class Place:
@@ -144,7 +149,7 @@ def limiting(config: Config, windows: RateWindows, narrow: Narrow) -> Middleware
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith("/api/"):
+        if not request.path.startswith(_COUNTED):
             return await handler(request)
         if len(work) >= config.requests_most:
             raise Unavailable("the gateway has all the work it can take", retry_after_s=1)
