@@ -1,4 +1,4 @@
-"""Clients that others made, at the one gRPC address: buf curl, Node's grpc-js, grpcio's synchronous channel."""
+"""Clients that others made: buf curl, Node's grpc-js, grpcio's synchronous channel; buf curl also over plain HTTP."""
 
 import asyncio
 import base64
@@ -42,8 +42,10 @@ SERVICES = {
 def buf_curl(mesh: RunningMesh, tmp_path: Path) -> Any:
     """Run buf curl against the edge, with the schema from reflection alone."""
 
-    async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(BUF), "curl", "--protocol", "grpc", "--http2-prior-knowledge", *arguments]
+    async def run(*arguments: str, protocol: str = "grpc") -> subprocess.CompletedProcess[str]:
+        # Reflection is a stream both ways, which plain HTTP does not carry: there the schema comes from the files.
+        way = ("--http2-prior-knowledge",) if protocol == "grpc" else ("--schema", str(ROOT))
+        command = [str(BUF), "curl", "--protocol", protocol, *way, *arguments]
         environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
         return await asyncio.to_thread(
             subprocess.run, command, env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -98,6 +100,29 @@ async def test_buf_curl_is_told_why(mesh: RunningMesh, buf_curl: Any, singer: Pe
 
     assert (stranger.returncode != 0, careless.returncode != 0) == (True, True)
     assert (told(stranger)[0], told(stranger)[1].reason) == ("unauthenticated", "AUTH_REQUIRED")
+    code, info, request = told(careless)
+    assert (code, info.reason) == ("invalid_argument", "PARAM_INVALID")
+    assert [each.field for each in request.field_violations] == ["track_id"]
+
+
+@pytest.mark.parametrize("protocol", ["grpcweb", "connect"])
+async def test_buf_curl_over_plain_http(
+    mesh: RunningMesh, buf_curl: Any, singer: Person, song: Song, protocol: str
+) -> None:
+    """At the gateway's address, by gRPC-Web and by Connect, a call, a stream and a refusal are those of the edge."""
+    mine, job = f"authorization: Bearer {singer.token}", json.dumps({"job_id": song.job_id})
+    watched = []
+    for at, how in ((mesh.base_url, protocol), (f"http://{mesh.edge_address}", "grpc")):
+        url = f"{at}/cadenza.composer.v1.JobService/WatchJob"
+        watched.append(await buf_curl("-H", mine, "-d", job, url, protocol=how))
+    url = f"{mesh.base_url}/cadenza.composer.v1.TrackService/GetTrack"
+    careless = await buf_curl("-H", mine, "-d", '{"track_id": "x"}', url, protocol=protocol)
+    url = f"{mesh.base_url}/cadenza.wallet.v1.CreditService/GetBalance"
+    balance = await buf_curl("-H", mine, "-d", "{}", url, protocol=protocol)
+
+    assert [each.returncode for each in watched] == [0, 0], watched
+    assert documents(watched[0].stdout) == documents(watched[1].stdout)
+    assert int(json.loads(balance.stdout)["balance"]["availableCredits"]) == (await singer.credits())[0]
     code, info, request = told(careless)
     assert (code, info.reason) == ("invalid_argument", "PARAM_INVALID")
     assert [each.field for each in request.field_violations] == ["track_id"]
