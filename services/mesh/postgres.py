@@ -30,7 +30,6 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # No socket file: no limit on the path's length and nothing to leave behind.
     "shared_buffers": "32MB",
-    "max_connections": "60",
     "work_mem": "4MB",
     "maintenance_work_mem": "32MB",
     "huge_pages": "off",
@@ -51,13 +50,21 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+DEFAULT_CONNECTIONS = 60
 VOLATILE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class Postgres:
     """One PostgreSQL server on one directory; ``durable=False`` trades safety against power cuts for speed in tests."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, durable: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        durable: bool = True,
+        connections: int = DEFAULT_CONNECTIONS,
+    ) -> None:
         self._account = server_account()
         self.directory = reachable_directory(directory, self._account)
         self.data_directory = self.directory / "data"
@@ -65,6 +72,7 @@ class Postgres:
         self.port = port
         self._any_port = port is None
         self._durable = durable
+        self._connections = connections
         self._lock = DirectoryLock(self.directory)
         self._guard = threading.Lock()  # A server being started in one thread is not stopped half-way by another.
         self._child: subprocess.Popen[bytes] | None = None
@@ -174,6 +182,7 @@ class Postgres:
 
     def _launch(self) -> None:
         settings = SETTINGS if self._durable else SETTINGS | VOLATILE_SETTINGS
+        settings = settings | {"max_connections": str(self._connections)}
         for attempt in range(PORT_ATTEMPTS):
             if self._any_port:
                 self.port = free_port(self.port)

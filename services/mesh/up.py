@@ -29,6 +29,11 @@ STOP_S = 4.2
 RENEW_EVERY_S = 3600.0
 LOOK_EVERY_S = 0.5
 LOOK_MOST_S = 30.0
+# What the pools of a process may hold together: five services, of which Wallet prepares; the runners and their hearts.
+MESH_CONNECTIONS = 60
+WORKER_CONNECTIONS = 40
+# For backups, checks and whoever looks in.
+SPARE_CONNECTIONS = 20
 
 _log = logging.getLogger(__name__)
 Restarted = Callable[[ChildStatus, float], None]
@@ -46,7 +51,8 @@ class RunningMesh:
         self.valkey: Valkey | None = None
         database_url, redis_url = home.environ.get("DATABASE_URL", ""), home.environ.get("REDIS_URL", "")
         if not database_url:
-            self.postgres = Postgres(home.root / "postgres", port=home.ports.postgres)
+            connections = SPARE_CONNECTIONS + home.mesh_processes * MESH_CONNECTIONS + home.workers * WORKER_CONNECTIONS
+            self.postgres = Postgres(home.root / "postgres", port=home.ports.postgres, connections=connections)
             database_url = self.postgres.url
         if not redis_url:
             self.valkey = Valkey(home.root / "valkey", port=home.ports.valkey)

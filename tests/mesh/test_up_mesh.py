@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import grpc.aio
 import psutil
 import pytest
@@ -122,6 +123,26 @@ async def test_a_person_is_served_on_both_public_ports(mesh: RunningMesh) -> Non
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await wallet.Hold(credit_service_pb2.HoldRequest())
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_the_database_has_a_connection_for_every_place_in_every_pool(mesh: RunningMesh) -> None:
+    """As many requests at once as all pools have places never meet "too many clients"."""
+    token = await _login(mesh.base_url, new_id())
+    paths = ("users/me", "wallet/balance", "tracks", "assets", "shares")
+    headers, connector = {"authorization": f"Bearer {token}"}, aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(mesh.base_url, headers=headers, connector=connector) as session:
+
+        async def status(path: str) -> int:
+            async with session.get(f"/api/v1/{path}") as answer:
+                return answer.status
+
+        statuses = await asyncio.gather(*(status(path) for path in paths * 30))
+    assert set(statuses) == {200}
+    assert mesh.postgres is not None
+    connection = await asyncpg.connect(mesh.postgres.url)
+    most = int(await connection.fetchval("SHOW max_connections"))
+    await connection.close()
+    assert most == 20 + 60 * mesh.home.mesh_processes + 40 * mesh.home.workers
 
 
 async def test_the_workers_port_wants_a_certificate(mesh: RunningMesh) -> None:
