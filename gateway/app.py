@@ -20,6 +20,7 @@ from gateway.pages_media import COVER, SOUND, SharedMedia
 from gateway.routes import Binding, public_bindings
 from gateway.rpc import RpcPaths, speaking
 from gateway.stream import EventStreams
+from gateway.templates import TemplateResource
 from gateway.transcode import Transcoder
 from gateway.uploads import Uploads
 from gateway.webhooks import add_webhooks
@@ -28,14 +29,14 @@ from services.kit.redis import connect
 from services.kit.rpc.channel import Peers
 
 
-async def build(config: Config, peers: Peers) -> web.Application:
-    """Return the application, calling the services through `peers`.
+async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None = None) -> web.Application:
+    """Return the application, calling the services through `peers`; it serves `bindings`, or all of the contracts.
 
     Raises ContractError when an annotation cannot be served, ValueError when the local object
     store has no secret.
     """
     redis = connect(config.redis_url)
-    bindings = public_bindings()
+    bindings = public_bindings() if bindings is None else bindings
     transcoder = Transcoder(Codec(), peers, config)
     streams, uploads = EventStreams(transcoder, config), Uploads(transcoder, config)
     health = HealthPages(tuple(sorted({each.service for each in bindings})), peers, redis, config)
@@ -87,17 +88,21 @@ async def build(config: Config, peers: Peers) -> web.Application:
 def add_bindings(
     app: web.Application, bindings: list[Binding], *, transcoder: Transcoder, streams: EventStreams, uploads: Uploads
 ) -> None:
-    """Serve every binding with the handler of its kind."""
+    """Serve every binding with the handler of its kind; they come in the order in which they are to be tried."""
+    resources: dict[str, TemplateResource] = {}
     for binding in bindings:
         kind: Callable[[Binding], Handler] = transcoder.unary
         if binding.method.client_streaming:
             kind = uploads.handler
         elif binding.method.server_streaming:
             kind = streams.handler
+        if binding.path not in resources:
+            resources[binding.path] = TemplateResource(binding.template)
+            app.router.register_resource(resources[binding.path])
         handler = kind(binding)
-        app.router.add_route(binding.verb, binding.path, handler)
+        resources[binding.path].add_route(binding.verb, handler)
         if binding.verb == "GET" and not binding.method.server_streaming:
-            app.router.add_route("HEAD", binding.path, handler)
+            resources[binding.path].add_route("HEAD", handler)
 
 
 def _get(app: web.Application, path: str, handler: Handler) -> None:

@@ -125,10 +125,10 @@ def success(data: Any, caller: Caller, *, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type=JSON)
 
 
-def failure(error: DomainError, caller: Caller) -> web.Response:
-    """Return the answer that tells the error, with the headers its status asks for."""
+def failure(error: DomainError, caller: Caller, *, status: int = 0) -> web.Response:
+    """Return the answer that tells the error, with the headers its status asks for; `status` replaces the reason's."""
     reason = error.reason if error.reason in STATUSES else _FALLBACK
-    status = STATUSES[reason]
+    status = status or STATUSES[reason]
     if reason == "AUTH_PROVIDER_ERROR" and error.metadata.get("cause") == "unreachable":
         # The person was not refused: the same login may succeed in a moment.
         status = _AWAY

@@ -18,7 +18,7 @@ from gateway.config import Config
 from services.kit.errors import PermissionDenied
 
 EXPOSED: Final = (
-    "X-Trace-Id, X-Request-Id, Retry-After, Allow, WWW-Authenticate, ETag, Content-Range, Accept-Ranges, "
+    "X-Trace-Id, X-Request-Id, Location, Retry-After, Allow, WWW-Authenticate, ETag, Content-Range, Accept-Ranges, "
     "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy"
 )
 ALLOWED: Final = (

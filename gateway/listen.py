@@ -47,8 +47,7 @@ class EnvelopedHandler(RequestHandler):
         error, shown = _told(status, exc)
         if status != _BAD_REQUEST:
             _log.error("a request failed outside of the application", exc_info=exc)
-        response = failure(error, read_caller(request, ()))
-        response.set_status(shown or response.status)
+        response = failure(error, read_caller(request, ()), status=shown)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.force_close()
         return response
@@ -68,6 +67,8 @@ class GatewayRunner(web.AppRunner):
             lingering_time=_LINGER_S,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_FIELD,
+            # A packed body is refused as it stands; aiohttp would unpack it even while the refusal is sent.
+            auto_decompress=False,
         )
 
     async def _make_server(self) -> Server:

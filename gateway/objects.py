@@ -12,7 +12,9 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.kit.errors import RemoteError
+from gateway.caller import CALLER
+from gateway.envelope import failure
+from services.kit.errors import ParamInvalid, RemoteError
 from services.kit.objects.local import LocalObjectStore
 from services.kit.objects.signing import Grant
 from services.kit.objects.store import ObjectTooLarge, disposition
@@ -21,6 +23,7 @@ PATH: Final = "/_objects/{bucket}/{key:.+}"
 
 _LONGEST_UPLOAD_S: Final = 600.0
 _PIECE_BYTES: Final = 256 * 1024
+_LENGTH_REQUIRED: Final = 411
 # Whatever was stored, it is never a page of ours.
 _INERT: Final = "default-src 'none'; sandbox"
 
@@ -55,6 +58,10 @@ def writing(store: LocalObjectStore) -> Handler:
 
     async def handle(http: web.Request) -> web.StreamResponse:
         grant = _verified(store, http)
+        if http.content_length is None:
+            # As S3 answers it: an upload of unknown length would be known to be wrong only at its end.
+            error = ParamInvalid.of("Content-Length", "must say how long the file is", "required")
+            return failure(error, http[CALLER], status=_LENGTH_REQUIRED)
         check_announced(http, grant)
         try:
             async with asyncio.timeout(_LONGEST_UPLOAD_S):
@@ -80,7 +87,7 @@ def check_announced(http: web.Request, grant: Grant) -> None:
         )
     if http.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise RemoteError("UPLOAD_FORMAT_INVALID", "the file must come as it is", field="Content-Encoding")
-    if http.content_length is not None and http.content_length != grant.size:
+    if http.content_length != grant.size:
         raise _not_as_announced(grant, http.content_length)
 
 

@@ -11,7 +11,7 @@ from gateway.envelope import CODES, JSON, STATUSES
 from gateway.messages import MESSAGES
 from gateway.routes import Binding
 from gateway.schemas import Schema, Schemas
-from gateway.shapes import shape_of
+from gateway.shapes import message_of, shape_of
 from gateway.stream import EVENT_STREAM
 from gateway.transcode import IDEMPOTENCY_HEADER
 from gateway.uploads import FIELD, FORM
@@ -27,7 +27,7 @@ def document(bindings: Sequence[Binding], *, server: str) -> bytes:
     schemas = Schemas(comments)
     paths: dict[str, dict[str, Any]] = {}
     for binding in bindings:
-        paths.setdefault(binding.path, {})[binding.verb.lower()] = _operation(binding, schemas, comments)
+        paths.setdefault(binding.template.documented, {})[binding.verb.lower()] = _operation(binding, schemas, comments)
     tags = sorted({binding.method.service for binding in bindings})
     return orjson.dumps(
         {
@@ -78,22 +78,20 @@ def _operation(binding: Binding, schemas: Schemas, comments: dict[str, str]) -> 
 
 def _parameters(binding: Binding, schemas: Schemas) -> list[Schema]:
     method = binding.method
-    bound = {field.name for field in binding.variables}
     found = [
-        {"name": field.name, "in": "path", "required": True, "schema": schemas.parameter(field)}
-        for field in binding.variables
+        {"name": variable.name, "in": "path", "required": True, "schema": schemas.parameter(variable.field)}
+        for variable in binding.variables
     ]
-    if not binding.body:
-        found += [
-            {
-                "name": field.name,
-                "in": "query",
-                "required": schemas.is_required(field),
-                "schema": schemas.parameter(field),
-            }
-            for field in shape_of(method.request_type).fields
-            if field.name not in bound
-        ]
+    found += [
+        {
+            "name": field.name,
+            "in": "query",
+            "required": schemas.is_required(field),
+            "schema": schemas.parameter(field),
+        }
+        for field in shape_of(method.request_type).fields
+        if field.name not in binding.taken
+    ]
     if not method.server_streaming:
         found.append(_header("fields", "Keys to leave in the answer, with commas and dots.", place="query"))
     else:
@@ -113,13 +111,18 @@ def _body(binding: Binding, schemas: Schemas) -> Schema:
         file = {"type": "string", "contentMediaType": "application/octet-stream"}
         form = {"type": "object", "properties": {FIELD: file}, "required": [FIELD]}
         return {"required": True, "content": {FORM: {"schema": form}}}
-    bound = {field.name for field in binding.variables}
-    schema = schemas.request(shape_of(binding.method.request_type), bound)
+    request = shape_of(binding.method.request_type)
+    if binding.body == "*":
+        schema = schemas.request(request, {variable.name for variable in binding.variables})
+    else:
+        schema = schemas.request(message_of(request.fields_by_name[binding.body]), ())
     return {"content": {JSON: {"schema": schema}}}
 
 
 def _answer(binding: Binding, schemas: Schemas) -> Schema:
-    data = schemas.response(shape_of(binding.method.response_type))
+    answer = shape_of(binding.method.response_type)
+    part = answer.fields_by_name.get(binding.response_body)
+    data = schemas.response(answer) if part is None else schemas.answered(part)
     if binding.method.server_streaming:
         words = (
             "Events `snapshot`, then `change`, then `end`; `error` when it breaks off. The data of each is one line."

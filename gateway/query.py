@@ -7,16 +7,18 @@ question than the one that was asked.
 
 import base64
 import binascii
-import math
+import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NoReturn
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.codec_strict import expected
 from gateway.shapes import enum_of, is_map, message_of, names_of, numbers_of, shape_of
+from gateway.templates import Variable
 from services.kit.errors import FieldViolation, ParamInvalid
 
 # Spellings of paging and resuming that clients of the older interfaces use.
@@ -40,7 +42,7 @@ def fill_from_query(message: Message, pairs: Iterable[tuple[str, str]], *, taken
         if count >= _MOST_PARAMETERS:
             _refuse("query", "too_many", f"has more than {_MOST_PARAMETERS} parameters")
         place, field, path = _find(message, key)
-        if field is None or path.partition(".")[0] in taken:
+        if field is None or path in taken or path.partition(".")[0] in taken:
             _refuse(key[:_LONGEST_NAME], "unknown", "is not a parameter of this request")
         value = read_text(field, text, path)
         if field.is_repeated:
@@ -54,13 +56,21 @@ def fill_from_query(message: Message, pairs: Iterable[tuple[str, str]], *, taken
         _set(place, field, value)
 
 
-def set_variable(message: Message, field: FieldDescriptor, text: str) -> None:
+def set_variable(message: Message, variable: Variable, raw: str) -> None:
     """Set the field that a path variable binds; ParamInvalid when the body says something else."""
-    value = read_text(field, text, field.name)
-    present = message.HasField(field.name) if field.has_presence else bool(getattr(message, field.name))
-    if present and getattr(message, field.name) != value:
-        _refuse(field.name, "conflict", "differs from the address")
-    _set(message, field, value)
+    place: Any = message
+    for name in variable.name.split(".")[:-1]:
+        place = getattr(place, name)
+    field = variable.field
+    try:
+        text = variable.decode(raw)
+    except ValueError as error:
+        raise ParamInvalid.of(variable.name, "is not escaped UTF-8", "escape") from error
+    value = read_text(field, text, variable.name)
+    present = place.HasField(field.name) if field.has_presence else bool(getattr(place, field.name))
+    if present and getattr(place, field.name) != value:
+        _refuse(variable.name, "conflict", "differs from the address")
+    _set(place, field, value)
 
 
 def read_text(field: FieldDescriptor, text: str, path: str) -> Any:
@@ -112,21 +122,42 @@ def _set(place: Any, field: FieldDescriptor, value: Any) -> None:
 
 def _reader(field: FieldDescriptor) -> Callable[[str], Any]:
     if field.type == _Field.TYPE_ENUM:
-        numbers = numbers_of(enum_of(field))
-        names = {value.name: value.number for value in enum_of(field).values}
-        return lambda text: numbers[text] if text in numbers else names[text]
+        return _word(enum_of(field))
     if field.type == _Field.TYPE_MESSAGE:
         return _special_reader(message_of(field))
     return _octets if field.type == _Field.TYPE_BYTES else _READERS[field.cpp_type]
 
 
+def _word(enum: EnumDescriptor) -> Callable[[str], int]:
+    """Return the reader of an enum: its word, its full name, or one of its numbers."""
+    numbers = numbers_of(enum)
+    names = {value.name: value.number for value in enum.values}
+    digits = {str(value.number): value.number for value in enum.values}
+    return lambda text: {**digits, **names, **numbers}[text]
+
+
 def _special_reader(descriptor: Descriptor) -> Callable[[str], Any]:
+    """Return the reader of a type that protobuf's JSON writes as one plain value."""
+    cls: Any = GetMessageClass(descriptor)
+    if descriptor.full_name in _WRAPPERS:
+        inner = _reader(descriptor.fields_by_name["value"])
+        return lambda text: cls(value=inner(text))
+    if descriptor.full_name == _MASK:
+        return lambda text: cls(paths=[_mask_path(path) for path in text.split(",") if text])
+
     def read(text: str) -> Any:
-        value: Any = GetMessageClass(descriptor)()
+        value: Any = cls()
         value.FromJsonString(text)
         return value
 
     return read
+
+
+def _mask_path(path: str) -> str:
+    """Return a path of a FieldMask in snake_case, as which camelCase is read too."""
+    if not _MASK_PATH.fullmatch(path):
+        raise ValueError(path)
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), path)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -142,13 +173,16 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def _number(text: str) -> float:
-    if len(text) > _LONGEST_NUMBER or not text.isascii() or "_" in text:
-        raise ValueError(text)
-    value = float(text)
-    if not math.isfinite(value):
-        raise OverflowError(text)
-    return value
+def _number(most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+            raise ValueError(text)
+        value = float(text)
+        if not -most <= value <= most:
+            raise OverflowError(text)
+        return value
+
+    return read
 
 
 def _octets(text: str) -> bytes:
@@ -170,10 +204,17 @@ _READERS: Final[Mapping[int, Callable[[str], Any]]] = {
     _Field.CPPTYPE_INT64: _whole(-(2**63), 2**63 - 1),
     _Field.CPPTYPE_UINT32: _whole(0, 2**32 - 1),
     _Field.CPPTYPE_UINT64: _whole(0, 2**64 - 1),
-    _Field.CPPTYPE_FLOAT: _number,
-    _Field.CPPTYPE_DOUBLE: _number,
+    _Field.CPPTYPE_FLOAT: _number(float.fromhex("0x1.fffffep+127")),
+    _Field.CPPTYPE_DOUBLE: _number(sys.float_info.max),
 }
-_SPECIAL: Final = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration"})
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+_MASK: Final = "google.protobuf.FieldMask"
+_MASK_PATH = re.compile(r"[a-z][A-Za-z0-9_]*(\.[a-z][A-Za-z0-9_]*)*", re.ASCII)
+_WRAPPERS: Final = frozenset(
+    f"google.protobuf.{kind}Value"
+    for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
+)
+_SPECIAL: Final = _WRAPPERS | {"google.protobuf.Timestamp", "google.protobuf.Duration", _MASK}
 
 
 def _refuse(field: str, rule: str, description: str) -> NoReturn:

@@ -80,11 +80,12 @@ class Schemas:
         name = _name(descriptor)
         if name not in self.components:
             schema = self.components[name] = self._described({"type": "object"}, descriptor.full_name)
-            schema["properties"] = {field.name: self._answered(field) for field in descriptor.fields}
+            schema["properties"] = {field.name: self.answered(field) for field in descriptor.fields}
             schema["required"] = [field.name for field in descriptor.fields]
         return {"$ref": f"#/components/schemas/{name}"}
 
-    def _answered(self, field: FieldDescriptor) -> Schema:
+    def answered(self, field: FieldDescriptor) -> Schema:
+        """Return the schema of a field as it is answered."""
         schema = self._plural(field)
         if field.has_presence:
             if "$ref" in schema or "enum" in schema:

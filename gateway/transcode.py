@@ -2,10 +2,12 @@
 
 import contextlib
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
-from google.protobuf.message import Message
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.bodies import read_json_body, refuse_body
 from gateway.caller import CALLER, metadata_of
@@ -13,9 +15,10 @@ from gateway.codec import Codec
 from gateway.config import Config
 from gateway.envelope import JSON, success
 from gateway.fields import PARAMETER, Wanted, keep, read_fields
+from gateway.masks import given_paths
 from gateway.query import fill_from_query, set_variable
 from gateway.routes import Binding
-from gateway.shapes import shape_of
+from gateway.shapes import is_map, is_well_known, message_of, shape_of
 from gateway.upstream import asking
 from services.kit import crash
 from services.kit.crash import Act
@@ -24,6 +27,7 @@ from services.kit.rpc.channel import Peers
 
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 DEADLINE_HEADER: Final = "X-Timeout-Ms"
+JOB_PATH: Final = "/api/v1/jobs/"  # where what a request has begun is asked for
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _LONGEST_KEY: Final = 128
@@ -38,6 +42,7 @@ class Transcoder:
         self.codec = codec
         self._peers = peers
         self._config = config
+        self._pause = str(-(-config.poll_interval_ms // 1000))
 
     def stub(self, binding: Binding) -> Any:
         """Return the callable of the binding's method, ready to be kept: channels reconnect by themselves."""
@@ -58,16 +63,24 @@ class Transcoder:
         call, method = self.stub(binding), binding.method
         self.codec.prepare(method.request_type, method.response_type)
         longest_s = method.deadline_s or self._config.call_deadline_s
+        part, answer = binding.response_body, _answer_of(binding)
+        begins = binding.verb == "POST" and "job_id" in shape_of(method.response_type).fields_by_name
 
         async def handle(http: web.Request) -> web.Response:
             check_acceptable(http, JSON)
-            wanted = read_wanted(http, method.response_type)
+            wanted = read_wanted(http, answer)
             metadata = metadata_of(http)
             request = await self.read(http, binding)
             with asking(binding.service), crash.around(Act.GATEWAY_CALL):
                 response = await call(request, timeout=read_deadline(http, longest_s), metadata=metadata)
             data = self.codec.encode(response)
-            return success(keep(data, wanted), http[CALLER], status=binding.http_status)
+            if part:
+                data = data.get(part)
+            answered = success(keep(data, wanted), http[CALLER], status=binding.http_status)
+            if begins and response.job_id:
+                answered.headers["Location"] = JOB_PATH + response.job_id
+                answered.headers["Retry-After"] = self._pause
+            return answered
 
         return handle
 
@@ -76,41 +89,83 @@ class Transcoder:
 
         `skip` names query parameters that are not the method's own.
         """
-        request = await self._read_body(http, binding)
-        for field in binding.variables:
-            set_variable(request, field, http.match_info[field.name])
-        if http.query_string:
-            ours = {PARAMETER, *skip}
-            pairs = [(key, text) for key, text in http.query.items() if key not in ours]
-            taken = {field.name for field in binding.variables}
-            if binding.body == "*":
-                taken |= set(shape_of(binding.method.request_type).fields_by_name)
-            fill_from_query(request, pairs, taken=taken | ({binding.body} if binding.body else set()))
+        raw = await self._read_body(http, binding)
+        request = self._decoded(raw, binding)
+        self.fill(request, binding, http.match_info, http.query if http.query_string else {}, skip=skip)
+        if binding.mask and raw:
+            mask = getattr(request, binding.mask)
+            if not mask.paths:
+                mask.paths.extend(given_paths(raw, shape_of(getattr(request, binding.body))))
         if binding.method.has_request_id:
             set_request_id(request, http)
         return request
 
-    async def _read_body(self, http: web.Request, binding: Binding) -> Any:
-        cls: type[Any] = binding.method.request_type
+    def fill(
+        self,
+        request: Any,
+        binding: Binding,
+        variables: Mapping[str, str],
+        query: Mapping[str, str],
+        *,
+        skip: frozenset[str] = frozenset(),
+    ) -> None:
+        """Set the fields that the address names; ParamInvalid for what it cannot mean.
+
+        `variables` are as they were sent, `query` is decoded, and `skip` names parameters that are not the method's.
+        """
+        for variable in binding.variables:
+            set_variable(request, variable, variables[variable.name])
+        pairs = [(key, text) for key, text in query.items() if key != PARAMETER and key not in skip]
+        if pairs:
+            fill_from_query(request, pairs, taken=binding.taken)
+
+    async def _read_body(self, http: web.Request, binding: Binding) -> bytes:
         if not binding.body:
             refuse_body(http)
-            return cls()
+            return b""
         limit = binding.max_body_bytes or self._config.body_limit_bytes
-        raw = await read_json_body(http, limit=limit, deadline_s=self._config.body_deadline_s)
+        return await read_json_body(http, limit=limit, deadline_s=self._config.body_deadline_s)
+
+    def _decoded(self, raw: bytes, binding: Binding) -> Any:
+        """Return the request with what the body gives; ParamInvalid names fields by their place in the request."""
+        cls: type[Any] = binding.method.request_type
         if not raw:
             return cls()
         if binding.body == "*":
             return self.codec.decode(raw, cls)
         request = cls()
         part = getattr(request, binding.body)
-        part.CopyFrom(self.codec.decode(raw, type(part)))
+        try:
+            part.CopyFrom(self.codec.decode(raw, type(part)))
+        except ParamInvalid as error:
+            raise ParamInvalid.all_of(
+                tuple(replace(each, field=_within(binding.body, each.field)) for each in error.violations)
+            ) from error
         return request
 
 
-def read_wanted(http: web.Request, response: type[Message]) -> Wanted:
-    """Return the keys the client asked for, empty for all of them."""
+def read_wanted(http: web.Request, answer: Descriptor | None) -> Wanted:
+    """Return the keys the client asked for, empty for all of them; ParamInvalid when the answer has no keys."""
     text = http.query.get(PARAMETER) if http.query_string else None
-    return {} if text is None else read_fields(text, shape_of(response))
+    if text is None:
+        return {}
+    if answer is None:
+        raise ParamInvalid.of(PARAMETER, "cannot choose from an answer that is no object")
+    return read_fields(text, answer)
+
+
+def _answer_of(binding: Binding) -> Descriptor | None:
+    """Return the type of the answer's data, None when it is a single value."""
+    whole = shape_of(binding.method.response_type)
+    if not binding.response_body:
+        return whole
+    field = whole.fields_by_name[binding.response_body]
+    inside = field.type == FieldDescriptor.TYPE_MESSAGE and not is_map(field) and not is_well_known(message_of(field))
+    return message_of(field) if inside else None
+
+
+def _within(body: str, field: str) -> str:
+    return field if field == "body" else f"{body}.{field}"
 
 
 def set_request_id(request: Any, http: web.Request) -> None:

@@ -53,7 +53,7 @@ class Uploads:
 
         async def handle(http: web.Request) -> web.Response:
             check_acceptable(http, JSON)
-            wanted = read_wanted(http, method.response_type)
+            wanted = read_wanted(http, shape_of(method.response_type))
             metadata = metadata_of(http)
             limit = self._limit(http, binding)
             if http.content_length is not None and http.content_length > limit + _FORM_BYTES:

@@ -5,13 +5,14 @@ from typing import Any
 
 import orjson
 from aiohttp import ClientSession
+from yarl import URL
 
 from tests.gateway.conftest import ALICE
 
 JSON = {**ALICE, "Content-Type": "application/json"}
 
 
-async def ask(http: ClientSession, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
+async def ask(http: ClientSession, method: str, path: str | URL, **options: Any) -> tuple[int, Any, Any]:
     """Return status, JSON and headers of an answer."""
     options.setdefault("headers", ALICE)
     async with http.request(method, path, **options) as response:

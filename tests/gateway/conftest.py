@@ -13,6 +13,7 @@ from aiohttp import ClientSession, ClientTimeout, web
 from gateway.app import build
 from gateway.config import Config
 from gateway.listen import GatewayRunner
+from gateway.routes import Binding
 from tests.gateway.services import Fakes
 
 ALICE = {"Authorization": "Bearer alice"}
@@ -48,8 +49,9 @@ async def gateway(fakes: Fakes, config: Config) -> AsyncIterator[Gateway]:
     """Return a function that starts a gateway, with settings of the test's own, and gives its client."""
     async with AsyncExitStack() as stack:
 
-        async def start(**settings: Any) -> ClientSession:
-            runner = GatewayRunner(await build(replace(config, **settings), fakes.mesh.peers("gateway")), drain_s=2.0)
+        async def start(bindings: list[Binding] | None = None, **settings: Any) -> ClientSession:
+            app = await build(replace(config, **settings), fakes.mesh.peers("gateway"), bindings=bindings)
+            runner = GatewayRunner(app, drain_s=2.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()

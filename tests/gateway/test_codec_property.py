@@ -57,6 +57,7 @@ def _house_value(value: Any, field: FieldDescriptor, held: Any) -> Any:
     return int(value) if field.cpp_type in _WIDE else value
 
 
+@pytest.mark.point(10)
 @pytest.mark.parametrize("cls", [Kinds, *WIRE_TYPES], ids=lambda cls: cls.DESCRIPTOR.full_name)
 def test_a_thousand_random_messages_go_both_ways_as_json_format_says(cls: type[Message]) -> None:
     """Encoding equals json_format's in our spelling, and decoding either spelling gives the message back."""
@@ -159,6 +160,7 @@ def _stricter(field: str, value: Any) -> bool:
     return False
 
 
+@pytest.mark.point(11)
 @pytest.mark.parametrize(
     ("raw", "field", "word"),
     [
@@ -214,6 +216,7 @@ def test_a_list_names_the_element_that_is_wrong() -> None:
     assert refusal.value.violations[0].field == "many_message[1].one_message.many_int32[1]"
 
 
+@pytest.mark.point(10)
 def test_numbers_zeros_words_and_nulls_are_printed_as_promised() -> None:
     """64-bit counts are numbers, zeros and falses stay, enums are words, unset messages are null."""
     values = Codec().encode(Kinds(one_int64=2**62, one_enum=7))
@@ -227,6 +230,7 @@ def test_numbers_zeros_words_and_nulls_are_printed_as_promised() -> None:
     assert values["one_timestamp"] is None
 
 
+@pytest.mark.point(34)
 def test_an_enum_value_that_is_newer_than_the_gateway_stays_a_number() -> None:
     """A service may be newer than the gateway: an unknown number passes through both ways."""
     message = Kinds.FromString(Kinds(one_enum=99).SerializeToString())

@@ -40,6 +40,7 @@ async def test_https_behind_a_trusted_proxy_is_asked_to_stay_https(gateway: Gate
         assert "Strict-Transport-Security" not in response.headers
 
 
+@pytest.mark.point(28)
 async def test_an_allowed_origin_passes_and_another_does_not(gateway: Gateway) -> None:
     """The preflight names methods and headers and may be kept; another origin is refused and sees no header."""
     http = await gateway(allowed_origins=("https://app.example",))
@@ -101,6 +102,7 @@ async def test_personal_answers_are_not_kept_and_requests_keep_their_names(http:
         assert "X-Request-Id" not in response.headers
 
 
+@pytest.mark.point(36)
 async def test_log_lines_and_metrics_name_the_template_and_not_the_path(
     http: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:

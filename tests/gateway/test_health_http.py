@@ -3,6 +3,7 @@
 import gzip
 
 import orjson
+import pytest
 from aiohttp import ClientSession
 
 from tests.gateway.conftest import Gateway
@@ -23,6 +24,7 @@ async def test_a_healthy_mesh_is_200_with_every_part(gateway: Gateway, redis_url
     assert body["services"]["memory"]["resident_mib"] > 0
 
 
+@pytest.mark.point(33)
 async def test_a_service_that_is_gone_makes_it_503_and_leaves_the_process_ready(
     gateway: Gateway, fakes: Fakes, redis_url: str
 ) -> None:

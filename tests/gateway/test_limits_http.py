@@ -46,6 +46,7 @@ async def test_two_gateways_share_one_count(gateway: Gateway, redis_url: str) ->
         assert not any(name.startswith("X-RateLimit") for name in response.headers)
 
 
+@pytest.mark.point(27)
 async def test_answers_say_how_many_requests_are_left(gateway: Gateway, redis_url: str) -> None:
     """The standing is told before the limit is met."""
     http = await gateway(redis_url=redis_url, rate_user_per_minute=50)

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.query import fill_from_query, set_variable
 from gateway.shapes import shape_of
+from gateway.templates import Variable
 from services.kit.errors import ParamInvalid
 from tests.gateway.kinds import Kinds
 
@@ -17,6 +18,7 @@ def read(*pairs: tuple[str, str]) -> Any:
     return message
 
 
+@pytest.mark.point(9)
 @pytest.mark.parametrize(
     ("key", "text", "name", "value"),
     [
@@ -29,6 +31,8 @@ def read(*pairs: tuple[str, str]) -> Any:
         ("one_double", "1e3", "one_double", 1000.0),
         ("one_enum", "wild_one", "one_enum", 7),
         ("one_enum", "MOOD_OF_DAY_CALM", "one_enum", 1),
+        ("one_enum", "7", "one_enum", 7),
+        ("one_enum", "-3", "one_enum", -3),
         ("one_bytes", "_-8", "one_bytes", b"\xff\xef"),
         ("maybe_int64", "0", "maybe_int64", 0),
     ],
@@ -55,6 +59,24 @@ def test_times_lists_and_inner_fields_are_read() -> None:
     assert message.one_duration.nanos == 500_000_000
 
 
+def test_wrappers_and_masks_are_read_as_the_one_value_that_they_are() -> None:
+    """A wrapper of zero is set and not absent; a mask is names with commas in either spelling, repeated or not."""
+    message = read(
+        ("one_int64value", "0"),
+        ("one_stringvalue", ""),
+        ("oneBoolvalue", "false"),
+        ("one_fieldmask", "title,voiceGender,track.cover_url"),
+        ("many_int64value", "5"),
+        ("many_int64value", "-6"),
+    )
+    assert (message.HasField("one_int64value"), message.one_int64value.value) == (True, 0)
+    assert message.HasField("one_stringvalue")
+    assert message.HasField("one_boolvalue")
+    assert list(message.one_fieldmask.paths) == ["title", "voice_gender", "track.cover_url"]
+    assert [each.value for each in message.many_int64value] == [5, -6]
+
+
+@pytest.mark.point(9)
 @pytest.mark.parametrize(
     ("pairs", "field"),
     [
@@ -66,7 +88,17 @@ def test_times_lists_and_inner_fields_are_read() -> None:
         ([("one_bool", "yes")], "one_bool"),
         ([("one_double", "nan")], "one_double"),
         ([("one_double", "1e999")], "one_double"),
-        ([("one_enum", "7")], "one_enum"),
+        ([("one_enum", "9")], "one_enum"),
+        ([("one_float", "1e39")], "one_float"),
+        ([("one_double", " 1")], "one_double"),
+        ([("one_int64value", "1.5")], "one_int64value"),
+        ([("one_boolvalue", "yes")], "one_boolvalue"),
+        ([("one_fieldmask", "a b")], "one_fieldmask"),
+        ([("one_duration", "5")], "one_duration"),
+        ([("one_value", "1")], "one_value"),
+        ([("one_listvalue", "[]")], "one_listvalue"),
+        ([("map_string_string", "{}")], "map_string_string"),
+        ([("one_timestamp.seconds", "1")], "one_timestamp.seconds"),
         ([("one_enum", "loud")], "one_enum"),
         ([("one_bytes", "?")], "one_bytes"),
         ([("one_timestamp", "yesterday")], "one_timestamp"),
@@ -102,9 +134,9 @@ def test_a_field_that_path_or_body_has_set_is_no_parameter() -> None:
 
 def test_a_path_variable_agrees_with_the_body_or_is_refused() -> None:
     """The same value twice is no contradiction, another one is."""
-    field = shape_of(Kinds).fields_by_name["one_string"]
+    variable = Variable("one_string", shape_of(Kinds).fields_by_name["one_string"], wide=False)
     message = Kinds(one_string="a")
-    set_variable(message, field, "a")
+    set_variable(message, variable, "%61")
     with pytest.raises(ParamInvalid) as refusal:
-        set_variable(message, field, "b")
+        set_variable(message, variable, "b")
     assert refusal.value.violations[0].rule == "conflict"

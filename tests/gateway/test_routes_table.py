@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.api import annotations_pb2
+from google.api import annotations_pb2, httpbody_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 
@@ -18,6 +18,7 @@ from services.kit.rpc.method import ContractError
 from tests.gateway.services import Fakes
 
 _numbers = itertools.count()
+assert httpbody_pb2  # its file is loaded before those that depend on it
 
 
 def make_method(change: Callable[[Any, Any], None]) -> MethodDescriptor:
@@ -25,7 +26,9 @@ def make_method(change: Callable[[Any, Any], None]) -> MethodDescriptor:
     number = next(_numbers)
     package = f"bad{number}.svc.v1"
     file = descriptor_pb2.FileDescriptorProto(name=f"tests/bad{number}.proto", package=package, syntax="proto3")
-    file.dependency.extend(["google/api/annotations.proto", "cadenza/options/v1/options.proto"])
+    file.dependency.extend(
+        ["google/api/annotations.proto", "google/api/httpbody.proto", "cadenza/options/v1/options.proto"]
+    )
     field = descriptor_pb2.FieldDescriptorProto
     message = file.message_type.add(name="Request")
     message.field.add(name="name", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
@@ -76,20 +79,38 @@ def internal(method: Any, http: Any) -> None:
     method.options.Extensions[options_pb2.access] = options_pb2.ACCESS_INTERNAL
 
 
+def raw_bytes(method: Any, http: Any) -> None:
+    """Answer with bytes of any kind."""
+    http.get = "/x"
+    method.output_type = ".google.api.HttpBody"
+
+
 def nested(_method: Any, http: Any) -> None:
     """Bind within a binding."""
     http.get = "/x"
     http.additional_bindings.add(get="/y").additional_bindings.add(get="/z")
 
 
+@pytest.mark.point(1, 6, 31)
 @pytest.mark.parametrize(
     "change",
     [
         rule("get", "/x/*"),
         rule("get", "/x/**"),
-        rule("get", "/x/{name=things/*}"),
-        rule("get", "/x/{inner.name}"),
-        rule("get", "/x/{name}:cancel"),
+        rule("get", "/x/{name=}"),
+        rule("get", "/x/{name={names}}"),
+        rule("get", "/x/{name=**}/y"),
+        rule("get", "/x/{name=**}:cancel"),
+        rule("get", "/x/{name=a**}"),
+        rule("get", "/x/{name}/{name}"),
+        rule("get", "/x/{name}s"),
+        rule("get", "/x/y:"),
+        rule("get", "/x/{inner.names}"),
+        rule("get", "/x/{inner.inner}"),
+        rule("get", "/x/{names.name}"),
+        rule("get", "/x/{inner.}"),
+        rule("get", ""),
+        rule("get", "/x?y=1"),
         rule("get", "/x/{other}"),
         rule("get", "/x/{names}"),
         rule("get", "/x/{inner}"),
@@ -99,7 +120,9 @@ def nested(_method: Any, http: Any) -> None:
         rule("delete", "/x", body="*"),
         rule("post", "/x", body="name"),
         rule("post", "/x", body="other"),
-        rule("get", "/x", response_body="name"),
+        rule("get", "/x", response_body="other"),
+        rule("post", "/x", body="inner.name"),
+        raw_bytes,
         lambda _method, http: http.custom.MergeFrom(type(http.custom)(kind="LINK", path="/x")),
         unannotated,
         internal,
@@ -118,16 +141,29 @@ def test_an_annotation_that_cannot_be_served_as_it_stands_stops_the_start(change
 def test_a_body_may_be_one_field_and_the_rest_comes_from_the_query() -> None:
     """`body: "inner"` binds that message field."""
     (binding,) = _bindings_of(make_method(rule("post", "/x/{name}", body="inner")))
-    assert (binding.verb, binding.body, [field.name for field in binding.variables]) == ("POST", "inner", ["name"])
+    assert (binding.verb, binding.body, [each.name for each in binding.variables]) == ("POST", "inner", ["name"])
+    assert binding.taken == {"name", "inner"}
 
 
+@pytest.mark.point(3)
 def test_two_methods_cannot_answer_one_request() -> None:
     """The names of variables do not tell routes apart."""
     one = list(_bindings_of(make_method(rule("get", "/x/{name}"))))
     two = list(_bindings_of(make_method(rule("get", "/x/{name}"))))
     assert len(list(_clashes(one + two))) == 1
+    wide = list(_bindings_of(make_method(rule("get", "/{name=x/*}"))))
+    assert len(list(_clashes(one + wide))) == 1
     other_verb = list(_bindings_of(make_method(rule("delete", "/x/{name}"))))
     assert list(_clashes(one + other_verb)) == []
+
+
+def test_a_path_must_not_swallow_the_verb_of_another() -> None:
+    """The router tries the longer literal beginning first: `/x/a/{name}` would take `/x/{inner.name}/{name}:cancel`."""
+    plain = list(_bindings_of(make_method(rule("post", "/x/a/{name}", body="*"))))
+    verb = list(_bindings_of(make_method(rule("post", "/x/{inner.name}/{name}:cancel", body="*"))))
+    assert len(list(_clashes(plain + verb))) == 1
+    apart = list(_bindings_of(make_method(rule("post", "/x/{inner.name}/b:cancel", body="*"))))
+    assert list(_clashes(list(_bindings_of(make_method(rule("post", "/x/a/c", body="*")))) + apart)) == []
 
 
 def test_an_upload_must_be_a_header_and_chunks() -> None:

@@ -69,6 +69,7 @@ async def until_reading(fakes: Fakes, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.point(19)
 async def test_a_stream_gives_snapshot_changes_and_end_with_their_sequence(http: ClientSession, fakes: Fakes) -> None:
     """The first event is the whole state, each later one a line of the log, and the end is said aloud."""
     fakes.jobs.add()
@@ -88,6 +89,7 @@ async def test_a_stream_gives_snapshot_changes_and_end_with_their_sequence(http:
         assert await names(response) == [("change", "2"), ("end", "")]
 
 
+@pytest.mark.point(19)
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
@@ -203,6 +205,7 @@ async def test_closing_the_stream_ends_the_upstream_call_within_a_second(http: C
             await until_reading(fakes, 0)
 
 
+@pytest.mark.point(19)
 async def test_silence_is_broken_by_heartbeats(gateway: Gateway) -> None:
     """A comment arrives when nothing else does, so that no proxy gives the connection up."""
     http = await gateway(stream_heartbeat_s=0.05)
@@ -211,6 +214,7 @@ async def test_silence_is_broken_by_heartbeats(gateway: Gateway) -> None:
             assert await response.content.readline() == b": heartbeat\n"
 
 
+@pytest.mark.point(19)
 async def test_a_failure_after_the_first_byte_is_an_event(http: ClientSession, fakes: Fakes) -> None:
     """The status is spent, so the error envelope comes as the data of an event, after everything before it."""
     async with watching(http) as response:
@@ -237,6 +241,7 @@ async def test_a_stream_opened_after_a_failure_starts_anew(http: ClientSession, 
             assert await names(response) == [("change", "1"), ("end", "")]
 
 
+@pytest.mark.point(35)
 async def test_a_slow_client_misses_nothing_and_costs_no_queue(gateway: Gateway, fakes: Fakes) -> None:
     """A client that falls out of the shared window reads on from its own place, every event in order."""
     http = await gateway()
@@ -253,6 +258,7 @@ async def test_a_slow_client_misses_nothing_and_costs_no_queue(gateway: Gateway,
     assert len(fakes.jobs.calls) > 2
 
 
+@pytest.mark.point(35)
 async def test_a_client_that_never_reads_is_cut(gateway: Gateway, fakes: Fakes) -> None:
     """A socket that takes nothing for the time allowed is closed, and its upstream call with it."""
     http = await gateway(stream_stall_s=0.3)
@@ -267,6 +273,7 @@ async def test_a_client_that_never_reads_is_cut(gateway: Gateway, fakes: Fakes) 
         await until_reading(fakes, 0)
 
 
+@pytest.mark.point(32)
 async def test_streams_end_with_their_gateway_and_can_be_gone_on_with(gateway: Gateway, fakes: Fakes) -> None:
     """Draining ends every stream without an end event, within the time for it, and a new one is refused."""
     http = await gateway()

@@ -43,6 +43,7 @@ async def test_a_post_takes_the_body_in_either_spelling_and_answers_with_the_sta
         assert fakes.tracks.request.voice_gender == 3
 
 
+@pytest.mark.point(8)
 async def test_the_older_paths_reach_the_same_methods(http: ClientSession) -> None:
     """The additional bindings answer like the paths they stand for."""
     status, _, _ = await ask(http, "POST", "/api/music/generate", data=orjson.dumps({"asset_id": ASSET}), headers=JSON)
@@ -62,6 +63,7 @@ async def test_a_patch_joins_path_and_body_and_refuses_a_body_that_disagrees(htt
     assert (status, body["code"], body["details"]["fields"][0]["field"]) == (400, 10001, "track_id")
 
 
+@pytest.mark.point(6)
 async def test_a_delete_needs_no_body_and_refuses_one(http: ClientSession) -> None:
     """An empty answer is an empty object; a body where none is expected is not dropped in silence."""
     status, body, _ = await ask(http, "DELETE", f"/api/v1/tracks/{TRACK}")
@@ -84,6 +86,7 @@ async def test_every_spelling_of_the_page_token_arrives_decoded(http: ClientSess
     assert fakes.credits.page.page_token == "a/b"
 
 
+@pytest.mark.point(5, 9)
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -120,6 +123,7 @@ async def test_fields_leaves_only_the_named_keys(http: ClientSession) -> None:
     assert body["data"] == {"next_page_token": "more"}
 
 
+@pytest.mark.point(23)
 @pytest.mark.parametrize("header", ["abc-1", '"abc-1"', ' "abc-1" '])
 async def test_the_idempotency_key_becomes_the_request_id(http: ClientSession, fakes: Fakes, header: str) -> None:
     """The header fills request_id with or without quotes; an id in the body must agree with it."""
@@ -152,6 +156,7 @@ async def test_what_the_service_validates_names_the_field_too(http: ClientSessio
     assert body["details"]["fields"][0]["rule"] == "string.uuid"
 
 
+@pytest.mark.point(16)
 @pytest.mark.parametrize(
     ("token", "code", "challenge"),
     [
@@ -177,6 +182,7 @@ async def test_another_users_track_is_not_found(http: ClientSession) -> None:
     assert (status, body["code"]) == (404, 10002)
 
 
+@pytest.mark.point(16)
 @pytest.mark.parametrize("reason", sorted(STATUSES))
 async def test_every_reason_arrives_with_its_own_status_and_number(
     http: ClientSession, fakes: Fakes, reason: str
@@ -195,6 +201,7 @@ async def test_every_reason_arrives_with_its_own_status_and_number(
     assert ("WWW-Authenticate" in headers) == (status == 401)
 
 
+@pytest.mark.point(17)
 async def test_an_unforeseen_failure_tells_nothing_of_the_inside(http: ClientSession, fakes: Fakes) -> None:
     """A bug in a service is 500 / 10000 without the exception's words."""
 
@@ -217,6 +224,7 @@ async def test_a_service_that_is_down_takes_only_its_own_routes_along(http: Clie
     assert status == 200
 
 
+@pytest.mark.point(17)
 async def test_what_grpc_itself_says_stays_inside(http: ClientSession, fakes: Fakes) -> None:
     """Transport errors name addresses of the mesh; the client learns the kind of failure only."""
     from gateway.upstream import upstream_error
@@ -226,6 +234,7 @@ async def test_what_grpc_itself_says_stays_inside(http: ClientSession, fakes: Fa
     assert "10.1.2.3" not in told.message
 
 
+@pytest.mark.point(15, 18)
 async def test_a_call_that_takes_too_long_is_504_within_the_limit(gateway: Gateway, fakes: Fakes) -> None:
     """The deadline of the settings, or a shorter one the client names, ends the call."""
     fakes.credits.delay_s = 30
@@ -239,6 +248,7 @@ async def test_a_call_that_takes_too_long_is_504_within_the_limit(gateway: Gatew
     assert (status, body["details"]["fields"][0]["field"]) == (400, "X-Timeout-Ms")
 
 
+@pytest.mark.point(18)
 async def test_a_client_that_hangs_up_cancels_the_call(http: ClientSession, fakes: Fakes) -> None:
     """The service sees the cancellation, so nobody works for a client who is gone."""
     fakes.credits.delay_s = 30
@@ -249,6 +259,7 @@ async def test_a_client_that_hangs_up_cancels_the_call(http: ClientSession, fake
         await fakes.credits.cancelled.wait()
 
 
+@pytest.mark.point(21)
 async def test_only_the_headers_of_the_list_become_metadata(http: ClientSession, fakes: Fakes) -> None:
     """Platform, device, version, language, trace and address travel; anything else a client sends does not."""
     trace = "0af7651916cd43dd8448eb211c80319c"
@@ -281,6 +292,7 @@ async def test_only_the_headers_of_the_list_become_metadata(http: ClientSession,
     assert body["trace_id"] == trace
 
 
+@pytest.mark.point(22)
 async def test_a_forwarded_address_counts_only_behind_a_trusted_proxy(gateway: Gateway, fakes: Fakes) -> None:
     """The nearest hop that is not ours is the client; what stands before it anybody may have written."""
     http = await gateway(trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))

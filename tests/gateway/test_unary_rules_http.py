@@ -15,6 +15,7 @@ from tests.gateway.conftest import ALICE, Gateway
 from tests.gateway.services import ASSET, JOB, Fakes
 
 
+@pytest.mark.point(4, 29)
 async def test_unknown_paths_and_methods_are_told_apart(http: ClientSession) -> None:
     """404 for no such path, 405 with Allow for another method, 204 with Allow for OPTIONS, no method override."""
     status, body, _ = await ask(http, "GET", "/api/v1/nothing")
@@ -28,6 +29,7 @@ async def test_unknown_paths_and_methods_are_told_apart(http: ClientSession) -> 
     assert status == 405
 
 
+@pytest.mark.point(4)
 async def test_head_answers_like_get_without_a_body(http: ClientSession) -> None:
     """The length is that of the body that GET would send."""
     status, body, headers = await ask(http, "HEAD", "/api/v1/wallet/prices")
@@ -36,6 +38,7 @@ async def test_head_answers_like_get_without_a_body(http: ClientSession) -> None
     assert int(headers["Content-Length"]) == len(orjson.dumps(got))
 
 
+@pytest.mark.point(13)
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
@@ -54,6 +57,7 @@ async def test_a_client_that_takes_no_json_is_told_so(http: ClientSession, accep
     assert body["code"] == (0 if status == 200 else 10011)
 
 
+@pytest.mark.point(13, 14)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -70,6 +74,7 @@ async def test_a_body_of_another_kind_is_415(http: ClientSession, headers: dict[
     assert (status, body["code"], answer["Accept-Post"]) == (415, 10010, "application/json")
 
 
+@pytest.mark.point(13)
 async def test_json_with_a_charset_and_an_empty_body_are_accepted(http: ClientSession) -> None:
     """UTF-8 may be said aloud; a POST without a body is an empty request, which the service then judges."""
     headers = {**ALICE, "Content-Type": "application/json; charset=UTF-8"}
@@ -80,6 +85,7 @@ async def test_json_with_a_charset_and_an_empty_body_are_accepted(http: ClientSe
     assert (status, body["details"]["fields"][0]["field"]) == (400, "variant_id")
 
 
+@pytest.mark.point(12)
 async def test_a_body_over_the_limit_is_413_announced_or_not(http: ClientSession) -> None:
     """Two megabytes of nested JSON are a numbered error, whether the length is told or the body comes in chunks."""
     nested = b'{"a":' * 200_000 + b"1" + b"}" * 200_000
@@ -108,6 +114,7 @@ async def test_a_body_that_dawdles_is_given_up(gateway: Gateway) -> None:
     assert (status, body["code"]) == (504, 10008)
 
 
+@pytest.mark.point(12, 15)
 @pytest.mark.parametrize(
     ("raw", "status", "code"),
     [
@@ -140,6 +147,7 @@ async def test_an_escaped_slash_stays_inside_its_variable(http: ClientSession) -
     assert (status, body["details"]["fields"][0]["field"]) == (400, "job_id")
 
 
+@pytest.mark.point(34)
 async def test_a_newer_enum_value_and_a_huge_count_pass_through(http: ClientSession, fakes: Fakes) -> None:
     """What a newer service says in words this gateway does not know is passed on as it is."""
     entry = credit_service_pb2.Balance(available_credits=2**53)

@@ -54,6 +54,7 @@ async def test_fields_before_the_file_are_read_over(http: ClientSession, fakes: 
     assert (status, fakes.assets.received) == (201, 3)
 
 
+@pytest.mark.point(31)
 async def test_a_large_file_is_never_held_in_memory(http: ClientSession, fakes: Fakes) -> None:
     """While the service takes nothing the client is stopped by its socket, and 30 MB pass in a few."""
 
@@ -82,6 +83,7 @@ async def test_a_large_file_is_never_held_in_memory(http: ClientSession, fakes: 
     assert peak < 16 * MEBIBYTE
 
 
+@pytest.mark.point(12)
 @pytest.mark.parametrize(("platform", "limit_mb"), [("web", 50), ("wxmp", 10)])
 async def test_a_file_over_the_limit_is_refused_before_it_is_read(
     http: ClientSession, fakes: Fakes, platform: str, limit_mb: int

@@ -43,6 +43,7 @@ def forged(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
+@pytest.mark.point(25)
 @pytest.mark.parametrize(
     "token",
     [
