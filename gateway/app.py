@@ -19,6 +19,8 @@ from gateway.pages import add_pages
 from gateway.pages_media import COVER, SOUND, SharedMedia
 from gateway.routes import Binding, public_bindings
 from gateway.rpc import RpcPaths, speaking
+from gateway.sockets import PATH as SOCKET
+from gateway.sockets import Sockets
 from gateway.stream import EventStreams
 from gateway.templates import TemplateResource
 from gateway.transcode import Transcoder
@@ -57,6 +59,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     rpc = RpcPaths(transcoder, config)
     rpc.add(app, bindings)
     add_webhooks(app, peers)
+    app.router.add_route("GET", SOCKET, Sockets(streams, origins=config.allowed_origins).handle)
     _get(app, "/api/v1/config/client", describing(config))
     _get(app, "/api/docs/openapi.json", _documenting(bindings, config.public_url))
     _get(app, "/health", health.whole)

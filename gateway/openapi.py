@@ -8,11 +8,11 @@ import orjson
 from cadenza.options.v1 import options_pb2
 from gateway.comments import read_comments
 from gateway.envelope import CODES, JSON, STATUSES
+from gateway.forms import ARRAY, EVENT_STREAM, LINES
 from gateway.messages import MESSAGES
 from gateway.routes import Binding
 from gateway.schemas import Schema, Schemas
 from gateway.shapes import message_of, shape_of
-from gateway.stream import EVENT_STREAM
 from gateway.transcode import IDEMPOTENCY_HEADER
 from gateway.uploads import FIELD, FORM
 
@@ -125,9 +125,16 @@ def _answer(binding: Binding, schemas: Schemas) -> Schema:
     data = schemas.response(answer) if part is None else schemas.answered(part)
     if binding.method.server_streaming:
         words = (
-            "Events `snapshot`, then `change`, then `end`; `error` when it breaks off. The data of each is one line."
+            "Events `snapshot`, then `change`, then `end`; `error` when it breaks off, `reset` when the client must "
+            "forget what it has, `draining` when it is to connect again. The data of each is one line."
         )
-        return {"description": words, "content": {EVENT_STREAM: {"schema": data}}}
+        event = {
+            "type": "object",
+            "properties": {"event": _LINE, "id": {"type": "integer"}, "data": data},
+            "required": ["event"],
+        }
+        kinds = {EVENT_STREAM: data, LINES: event, ARRAY: {"type": "array", "items": event}}
+        return {"description": words, "content": {kind: {"schema": schema} for kind, schema in kinds.items()}}
     envelope = {
         "allOf": [{"$ref": "#/components/schemas/Success"}, {"properties": {"data": data}, "required": ["data"]}]
     }

@@ -1,6 +1,5 @@
 """JSON over HTTP to a gRPC call and back, for every unary method, by its annotation alone."""
 
-import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from gateway.accept import check_acceptable
 from gateway.bodies import read_json_body, refuse_body
 from gateway.caller import CALLER, metadata_of
 from gateway.codec import Codec
@@ -22,7 +22,7 @@ from gateway.shapes import is_map, is_well_known, message_of, shape_of
 from gateway.upstream import asking
 from services.kit import crash
 from services.kit.crash import Act
-from services.kit.errors import ParamInvalid, RemoteError
+from services.kit.errors import ParamInvalid
 from services.kit.rpc.channel import Peers
 
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
@@ -197,23 +197,3 @@ def read_deadline(http: web.Request, longest_s: float) -> float:
     if not given.isascii() or not given.isdigit() or len(given) > _MOST_TIMEOUT_DIGITS or not int(given):
         raise ParamInvalid.of(DEADLINE_HEADER, "must be a number of milliseconds above 0", "header")
     return min(longest_s, int(given) / 1000)
-
-
-def check_acceptable(http: web.Request, offer: str) -> None:
-    """Raise NOT_ACCEPTABLE when the client takes none of what is made here; RFC 9110 section 12.5.1."""
-    accept = http.headers.get("Accept", "")
-    if not accept.strip():
-        return
-    family = offer.partition("/")[0]
-    best, weight = -1, 0.0
-    for part in accept.split(",")[:32]:
-        kind, *parameters = (each.strip().lower() for each in part.split(";"))
-        rank = {offer: 2, f"{family}/*": 1, "*/*": 0}.get(kind, -1)
-        if rank > best:
-            best, weight = rank, 1.0
-            for parameter in parameters:
-                if parameter.startswith("q="):
-                    with contextlib.suppress(ValueError):
-                        weight = float(parameter[2:])
-    if best < 0 or weight <= 0:
-        raise RemoteError("NOT_ACCEPTABLE", f"only {offer} is made here", offers=offer)

@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.typedefs import Handler
 from google.protobuf.descriptor import FieldDescriptor
 
+from gateway.accept import check_acceptable
 from gateway.bodies import check_encoding, unsupported
 from gateway.caller import CALLER, metadata_of, platform_of
 from gateway.config import MEBIBYTE, Config
@@ -20,7 +21,7 @@ from gateway.envelope import JSON, success
 from gateway.fields import keep
 from gateway.routes import Binding
 from gateway.shapes import message_of, shape_of
-from gateway.transcode import Transcoder, check_acceptable, read_deadline, read_idempotency_key, read_wanted
+from gateway.transcode import Transcoder, read_deadline, read_idempotency_key, read_wanted
 from gateway.upstream import asking
 from services.kit.errors import DomainError, ParamInvalid, RemoteError
 from services.kit.rpc.method import ContractError

@@ -56,7 +56,7 @@ function sample(schema) {
 
 function answerSchema(operation) {
   const content = Object.values(operation.responses)[0].content ?? {};
-  const schema = content["application/json"]?.schema ?? content["text/event-stream"]?.schema;
+  const schema = content["text/event-stream"]?.schema ?? content["application/json"]?.schema;
   return schema?.allOf ? schema.allOf.at(-1).properties.data : schema;
 }
 

@@ -60,9 +60,9 @@ def test_rules_of_the_contract_become_rules_of_the_document(made: Any) -> None:
 
 
 def test_streams_and_uploads_have_their_own_types(made: Any) -> None:
-    """An event stream is text/event-stream, an upload is a form with a file."""
+    """An event stream comes in three forms, an upload is a form with a file."""
     events = made["paths"]["/api/v1/jobs/{job_id}/events"]["get"]["responses"]["200"]["content"]
-    assert set(events) == {"text/event-stream"}
+    assert set(events) == {"text/event-stream", "application/x-ndjson", "application/json"}
     for thing, name in (("jobs/{job_id}", "job"), ("assets/{asset_id}", "asset")):
         # Whatever has a job is read, streamed and polled alike.
         one, stream, log = (made["paths"][f"/api/v1/{thing}{rest}"]["get"] for rest in ("", "/events", "/log"))

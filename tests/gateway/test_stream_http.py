@@ -296,10 +296,12 @@ async def test_no_more_streams_than_the_process_can_hold(gateway: Gateway, fakes
         pass
 
 
-async def test_a_stream_is_no_json(http: ClientSession) -> None:
-    """Whoever takes only JSON is pointed to polling by a 406."""
-    async with http.get(PATH, headers={**ALICE, "Accept": "application/json"}) as response:
-        assert (response.status, orjson.loads(await response.read())["code"]) == (406, 10011)
+async def test_a_stream_is_no_picture(http: ClientSession) -> None:
+    """Whoever takes none of the forms of a stream is told which there are."""
+    async with http.get(PATH, headers={**ALICE, "Accept": "image/png"}) as response:
+        body = orjson.loads(await response.read())
+    assert (response.status, body["code"]) == (406, 10011)
+    assert body["details"]["metadata"]["offers"].startswith("text/event-stream, application/x-ndjson")
 
 
 async def test_what_is_a_callers_own_is_shared_with_no_other_caller(http: ClientSession, fakes: Fakes) -> None:
