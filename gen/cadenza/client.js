@@ -20,6 +20,7 @@ const call = (method, path, posts) => (request = {}) => {
 
 // cadenza.auth.v1.CodeService
 export const sendCode = call("POST", "/api/v1/verification/send", true);
+export const verifyCode = call("POST", "/api/v1/verification/verify", true);
 export const getCode = call("GET", "/api/v1/verification/{code_id}");
 // cadenza.auth.v1.IdentityService
 export const bindIdentity = call("POST", "/api/v1/auth/bindIdentity", true);
@@ -42,12 +43,20 @@ export const listLogins = call("GET", "/api/v1/users/me/login-logs");
 export const previewMerge = call("GET", "/api/v1/users/me/merges/{merge_id}");
 export const confirmMerge = call("POST", "/api/v1/users/me/merges/{merge_id}/confirm", true);
 export const undoMerge = call("POST", "/api/v1/users/me/merges/{merge_id}/undo", true);
+// cadenza.auth.v1.NotificationService
+export const listNotifications = call("GET", "/api/v1/notifications");
+export const readNotifications = call("POST", "/api/v1/notifications/read", true);
+export const readNotification = call("POST", "/api/v1/notifications/{notification_id}/read", true);
+export const getNotificationPreferences = call("GET", "/api/v1/notification-preferences");
+export const setNotificationPreferences = call("PUT", "/api/v1/notification-preferences", true);
 // cadenza.auth.v1.PasswordService
 export const changePassword = call("POST", "/api/v1/auth/password/change", true);
 export const resetPassword = call("POST", "/api/v1/auth/password/reset", true);
 // cadenza.auth.v1.UserService
 export const getMe = call("GET", "/api/v1/users/me");
 export const updateMe = call("PATCH", "/api/v1/users/me", true);
+export const deleteMe = call("POST", "/api/v1/users/me/delete", true);
+export const keepMe = call("POST", "/api/v1/users/me/delete-cancel", true);
 // cadenza.composer.v1.DeadLetterService
 export const listDeadLetters = call("GET", "/api/v1/admin/jobs/dead");
 export const getDeadLetter = call("GET", "/api/v1/admin/jobs/dead/{job_id}");

@@ -13,6 +13,7 @@ from cadenza.auth.v1.code_service_pb2_grpc import add_CodeServiceServicer_to_ser
 from cadenza.auth.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 from cadenza.auth.v1.login_service_pb2_grpc import add_LoginServiceServicer_to_server
 from cadenza.auth.v1.merge_service_pb2_grpc import add_MergeServiceServicer_to_server
+from cadenza.auth.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
 from cadenza.auth.v1.password_service_pb2_grpc import add_PasswordServiceServicer_to_server
 from cadenza.auth.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from cadenza.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
@@ -33,11 +34,13 @@ from services.auth.rpc.code import CodeServicer
 from services.auth.rpc.identity import IdentityServicer
 from services.auth.rpc.login import LoginServicer
 from services.auth.rpc.merge import MergeServicer
+from services.auth.rpc.notification import NotificationServicer
 from services.auth.rpc.password import PasswordServicer
 from services.auth.rpc.session import SessionServicer
 from services.auth.rpc.user import UserServicer
 from services.auth.usecases.account import Accounts
 from services.auth.usecases.binding import Bindings, Ways
+from services.auth.usecases.closing import Closings
 from services.auth.usecases.code import Codes
 from services.auth.usecases.delivery import Delivery
 from services.auth.usecases.estate import Estates
@@ -47,6 +50,7 @@ from services.auth.usecases.login import AppleLogins, CodeLogins, Logins, Wechat
 from services.auth.usecases.login_log import LoginLog
 from services.auth.usecases.merge import MERGE, UNMERGE, Merges, Offers
 from services.auth.usecases.message import MESSAGE, Messages
+from services.auth.usecases.notification import Notices
 from services.auth.usecases.password import PasswordChanges
 from services.auth.usecases.session import Sessions
 from services.auth.usecases.signing_key import SigningKeys
@@ -125,7 +129,8 @@ def _assembled(
     delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more=more)
     sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes, pepper=pepper)
     identities = Identities(pepper, sealer)
-    log = LoginLog(db, identities, messages, clock)
+    notices = Notices(db, identities, messages, clock)
+    log = LoginLog(db, notices, clock)
     logins = Logins(db, sessions, delivery, clock, log=log)
     wechat = WechatLogins(logins, outside.wechat, redis, sealer)
     apple = AppleLogins(logins, outside.apple, identities)
@@ -134,17 +139,22 @@ def _assembled(
     by_code = CodeLogins(logins, codes, identities)
     accounts = Accounts(
         db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities,
-        delivery=delivery, log=log,
+        delivery=delivery, log=log, notices=notices,
     )  # fmt: skip
     changes = PasswordChanges(
-        db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, log=log
+        db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, notices=notices
+    )
+    closings = Closings(
+        db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, notices=notices
     )
     ways = Ways(codes, wechat, outside.phones, outside.apple, identities=identities, countries=countries)
-    bindings = Bindings(db, sessions, identities, clock, offers=Offers(clock))
-    merges = Merges(db, sessions, estates, clock)
+    bindings = Bindings(db, sessions, identities, clock, offers=Offers(clock), notices=notices)
+    merges = Merges(db, sessions, estates, clock, notices=notices)
+    users = UserServicer(Users(db, identities, clock), closings, countries=countries)
     return [
         Registered(add_SessionServiceServicer_to_server, SessionServicer(logins, wechat, sessions, keys)),
-        Registered(add_UserServiceServicer_to_server, UserServicer(Users(db, identities, clock))),
+        Registered(add_UserServiceServicer_to_server, users),
+        Registered(add_NotificationServiceServicer_to_server, NotificationServicer(notices)),
         Registered(add_CodeServiceServicer_to_server, CodeServicer(codes, messages, countries=countries)),
         Registered(
             add_LoginServiceServicer_to_server, LoginServicer(accounts, by_code, apple, log, countries=countries)
@@ -154,7 +164,9 @@ def _assembled(
         Registered(add_PasswordServiceServicer_to_server, PasswordServicer(changes, countries=countries)),
     ], [
         delivery.dispatcher.run,
-        lambda: _purge_for_ever(sessions.purge, codes.purge, messages.purge, log.purge, guards.purge),
+        lambda: _purge_for_ever(
+            closings.erase_due, sessions.purge, codes.purge, messages.purge, log.purge, guards.purge, notices.purge
+        ),
     ]
 
 

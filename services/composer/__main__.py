@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from redis.asyncio import Redis
 
+from cadenza.auth.v1.notification_service_pb2_grpc import NotificationServiceStub
 from cadenza.auth.v1.user_service_pb2_grpc import UserServiceStub
 from cadenza.composer.v1.bill_service_pb2_grpc import add_BillServiceServicer_to_server
 from cadenza.composer.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
@@ -54,6 +55,7 @@ from services.composer.usecases.export import Exports
 from services.composer.usecases.job import Jobs
 from services.composer.usecases.lyrics import LyricsSheet, Songwriter
 from services.composer.usecases.moderation import Moderation
+from services.composer.usecases.notice import NOTIFY, Notices
 from services.composer.usecases.open_id import OpenIds
 from services.composer.usecases.showcase import Showcase
 from services.composer.usecases.take import Hearings
@@ -82,7 +84,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
     db = Database(config.database_url)
     redis = connect(config.redis_url)
     queue = _queue(config, redis)
-    charge = Charge(db=db, queue=queue, wallet=CreditServiceStub(peers.channel("wallet")), clock=now)
+    charge = _charge(db, queue, peers)
     media = AssetServiceStub(peers.channel("media"))
     limits = Limits(per_user=config.active_jobs_per_user, in_all=config.active_jobs_total)
     receivers = HttpReceivers(loopback_allowed=config.webhook_loopback)
@@ -136,6 +138,13 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
         queue.close()
         await redis.aclose()
         await db.close()
+
+
+def _charge(db: Database, queue: JobQueue, peers: Peers) -> Charge:
+    """Return what joins jobs, credits and the inboxes of their owners."""
+    notices = Notices(NotificationServiceStub(peers.channel("auth")))
+    wallet = CreditServiceStub(peers.channel("wallet"))
+    return Charge(db=db, queue=queue, wallet=wallet, clock=now, more={NOTIFY: notices.send})
 
 
 def _queue(config: Config, redis: Redis) -> JobQueue:

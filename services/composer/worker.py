@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from cadenza.auth.v1.notification_service_pb2_grpc import NotificationServiceStub
 from cadenza.media.v1.asset_service_pb2_grpc import AssetServiceStub
 from cadenza.wallet.v1.credit_service_pb2_grpc import CreditServiceStub
 from services.composer.config import Config
@@ -27,6 +28,7 @@ from services.composer.usecases.ending import ending
 from services.composer.usecases.export import Exports
 from services.composer.usecases.lyrics import LyricsSheet
 from services.composer.usecases.making import Making
+from services.composer.usecases.notice import NOTIFY, Notices
 from services.composer.usecases.track import MUSIC, policies
 from services.composer.usecases.vendor import VendorOrders
 from services.composer.usecases.webhook_delivery import announcing
@@ -63,7 +65,9 @@ async def runner(config: Config, peers: Peers) -> AsyncIterator[WorkerParts]:
         on_end=ending(store, now),
         on_start=announcing(now),
     )
-    charge = Charge(db=db, queue=queue, wallet=CreditServiceStub(peers.channel("wallet")), clock=now)
+    notices = Notices(NotificationServiceStub(peers.channel("auth")))
+    wallet = CreditServiceStub(peers.channel("wallet"))
+    charge = Charge(db=db, queue=queue, wallet=wallet, clock=now, more={NOTIFY: notices.send})
     offline = OfflineProvider(soundfont=str(config.soundfont or ""), ffmpeg=config.ffmpeg_binary)
     engine = RemoteEngine(config.engine_url, config.engine_key) if config.engine_url else offline
     media = AssetServiceStub(peers.channel("media"))

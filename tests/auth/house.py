@@ -16,6 +16,7 @@ from cadenza.auth.v1.code_service_pb2_grpc import CodeServiceStub
 from cadenza.auth.v1.identity_service_pb2_grpc import IdentityServiceStub
 from cadenza.auth.v1.login_service_pb2_grpc import LoginServiceStub
 from cadenza.auth.v1.merge_service_pb2_grpc import MergeServiceStub
+from cadenza.auth.v1.notification_service_pb2_grpc import NotificationServiceStub
 from cadenza.auth.v1.password_service_pb2_grpc import PasswordServiceStub
 from cadenza.auth.v1.session_service_pb2_grpc import SessionServiceStub
 from cadenza.auth.v1.user_service_pb2_grpc import UserServiceStub
@@ -75,6 +76,11 @@ class House:
     def merges(self) -> Any:
         """Return the stub of merges."""
         return MergeServiceStub(self.local.peers("gateway").channel("auth"))
+
+    @property
+    def inbox(self) -> Any:
+        """Return the stub of notices."""
+        return NotificationServiceStub(self.local.peers("gateway").channel("auth"))
 
     @property
     def passwords(self) -> Any:
@@ -152,7 +158,7 @@ async def until(done: Callable[[], bool], seconds: float = 10.0) -> None:
 async def house(
     database_url: str, redis_url: str, redis: Redis, clock: SettableClock, **more: Any
 ) -> AsyncIterator[House]:
-    """Yield Auth and Wallet as their composition roots build them, Auth's outbox at work."""
+    """Yield Auth and Wallet as their composition roots build them, what Auth does beside its calls at work."""
     local = LocalMesh()
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(outside_world())
@@ -170,11 +176,12 @@ async def house(
         auth = await stack.enter_async_context(build_auth(config, local.peers("auth"), clock=clock))
         local.add(auth, concerns("auth", verifier=standard_verifier(local.peers("auth"), redis)))
         local.add(wallet, concerns("wallet", verifier=standard_verifier(local.peers("wallet"), redis)))
-        outbox = asyncio.create_task(auth.background[0]())
+        running = [asyncio.create_task(each()) for each in auth.background]
         try:
             yield House(local, world, clock)
         finally:
-            outbox.cancel()
-            with suppress(asyncio.CancelledError):
-                await outbox
+            for each in running:
+                each.cancel()
+                with suppress(asyncio.CancelledError):
+                    await each
             await local.drain(1.0)

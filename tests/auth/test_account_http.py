@@ -163,7 +163,8 @@ async def test_refusals_have_the_same_numbers_everywhere(person: Person) -> None
     person.token = ""
     send = "/api/v1/verification/send"
     assert (await person.ask("POST", send, target="+15551234567", purpose="login"))[:2] == (400, 10001)
-    assert (await person.ask("POST", send, target=new_phone(), purpose="delete"))[:2] == (400, 10001)
+    assert (await person.ask("POST", send, target=new_phone(), purpose="play"))[:2] == (400, 10001)
+    assert (await person.ask("POST", send, target=new_phone(), purpose="delete"))[:2] == (401, 20001)
     assert (await person.ask("POST", send, target=new_phone(), purpose="bind"))[:2] == (401, 20001)
     apple = {"identity_token": "a.b.c", "nonce": "12345678"}
     assert (await person.ask("POST", "/api/v1/auth/apple", **apple))[:2] == (401, 20003)

@@ -55,6 +55,32 @@ def _other(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06}"
 
 
+async def test_a_code_is_looked_at_before_it_is_used(home: House) -> None:
+    """A right code stays good however often it is asked about; wrong ones are its tries, and a used one is over."""
+    phone = new_phone()
+    code = await home.code(phone, LOGIN)
+
+    def look(shown: str, target: str = phone, purpose: Any = LOGIN) -> Any:
+        return home.codes.VerifyCode(pb.VerifyCodeRequest(target=target, purpose=purpose, code=shown))
+
+    for _ in range(6):
+        found = await look(code)
+    assert 0 < found.expires_in <= 300
+    for _ in range(4):
+        assert (await refused(look(_other(code)))).reason == "CODE_INVALID"
+    assert (await refused(look(code, purpose=RESET))).reason == "CODE_INVALID"
+    assert (await refused(look(code, target=new_phone()))).reason == "CODE_INVALID"
+    await look(code)
+    assert (await home.logins.Login(_login(phone, code))).is_new
+    assert (await refused(look(code))).reason == "CODE_INVALID"
+    home.clock.advance(61)
+    code = await home.code(phone, LOGIN)
+    for _ in range(5):
+        await refused(look(_other(code)))
+    assert (await refused(look(code))).reason == "CODE_EXPIRED"
+    assert (await refused(home.logins.Login(_login(phone, code)))).reason == "CODE_EXPIRED"
+
+
 async def test_a_code_works_once(home: House) -> None:
     """The second use of a right code is refused, also when both come at the same moment."""
     phone = new_phone()

@@ -21,6 +21,7 @@ from services.auth.usecases.identity import Identities
 from services.auth.usecases.login import LoggedIn, Logins
 from services.auth.usecases.login_log import LoginLog
 from services.auth.usecases.message import Messages
+from services.auth.usecases.notification import Notices
 from services.auth.usecases.session import Sessions
 from services.auth.usecases.signing_key import SigningKeys
 from services.kit.config import ConfigError
@@ -57,7 +58,9 @@ def _house(db: Database, redis: Redis, clock: SettableClock) -> House:
     delivery = Delivery(db, wallet, redis, clock, access_ttl=WEEK)
     sessions = Sessions(db, keys, delivery, clock, lifetimes=Lifetimes(WEEK, MONTH), pepper=Pepper.from_hex(KEY))
     identities = Identities(Pepper.from_hex(KEY), Sealer.from_hex(KEY))
-    log = LoginLog(db, identities, Messages(db, Sealer.from_hex(KEY), clock, sms=None, mail=None), clock)
+    log = LoginLog(
+        db, Notices(db, identities, Messages(db, Sealer.from_hex(KEY), clock, sms=None, mail=None), clock), clock
+    )
     return House(sessions, Logins(db, sessions, delivery, clock, log=log), delivery, keys)
 
 

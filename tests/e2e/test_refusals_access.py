@@ -19,6 +19,8 @@ from services.kit.ids import new_id
 from services.kit.rpc.tokens import AUDIENCE, ISSUER
 from services.kit.sealing import Sealer
 from services.mesh.up import RunningMesh
+from tests.auth.house import new_mailbox
+from tests.auth.outside import Outside
 from tests.e2e.conftest import Arrive
 from tests.e2e.people import Answer, Person, Song, until
 
@@ -40,7 +42,19 @@ async def ask(person: Person, binding: Binding, **values: str) -> Answer:
 NOBODYS = {
     **{
         f"{name}_id": new_id()
-        for name in ("track", "job", "asset", "lyrics", "webhook", "delivery", "export", "session", "identity", "merge")
+        for name in (
+            "track",
+            "job",
+            "asset",
+            "lyrics",
+            "webhook",
+            "delivery",
+            "export",
+            "session",
+            "identity",
+            "merge",
+            "notification",
+        )
     },
     "share_code": "zzzzzzzz",
 }
@@ -154,7 +168,23 @@ async def ended(person: Person) -> bool:
     return answer.refusal == (401, 20002, "AUTH_EXPIRED")
 
 
-async def test_nothing_of_another_person_can_be_touched(arrive: Arrive, singer: Person, song: Song) -> None:
+async def _notice(person: Person, carriers: Outside) -> str:
+    """Return the notice that a new way to log in brings."""
+    mailbox = new_mailbox()
+    await person.call("POST", "/api/v1/verification/send", {"target": mailbox, "purpose": "bind"})
+
+    async def codes() -> list[str]:
+        return carriers.post.codes(mailbox)
+
+    way = {"provider": "email", "provider_id": mailbox, "verification_code": (await until(codes, bool))[0]}
+    await person.call("POST", "/api/v1/auth/bindIdentity", way)
+    (notice,) = (await person.call("GET", "/api/v1/notifications"))["notifications"]
+    return str(notice["notification_id"])
+
+
+async def test_nothing_of_another_person_can_be_touched(
+    arrive: Arrive, singer: Person, song: Song, carriers: Outside
+) -> None:
     """Every method on every foreign thing answers as for one that never was: there is none, and nothing changes."""
     share = await singer.call("POST", f"/api/v1/tracks/{song.track_id}/share", {"share_types": ["link"]})
     before, stranger, writer = await singer.belongings(), await arrive(), await arrive()
@@ -170,6 +200,7 @@ async def test_nothing_of_another_person_can_be_touched(arrive: Arrive, singer: 
         "webhook_id": webhook["webhook"]["webhook_id"],
         "session_id": (await writer.call("GET", "/api/v1/users/me/sessions"))["sessions"][0]["session_id"],
         "identity_id": (await writer.call("GET", "/api/v1/users/me"))["user"]["identities"][0]["identity_id"],
+        "notification_id": await _notice(writer, carriers),
         # Who may see a merge is tried where merges are offered (tests/auth/test_merge_rpc.py).
         "merge_id": NOBODYS["merge_id"],
         # Another person's export is asked for where exports are made, which takes its time.
@@ -192,6 +223,7 @@ async def test_nothing_of_another_person_can_be_touched(arrive: Arrive, singer: 
     for kind in ("lyrics", "webhook"):
         kept = await writer.call("GET", f"/api/v1/{kind.removesuffix('s')}s/{foreign[f'{kind}_id']}")
         assert kept[kind][f"{kind}_id"] == foreign[f"{kind}_id"]
+    assert (await writer.call("GET", "/api/v1/notifications"))["unread_count"] == 1
     assert (await stranger.credits()) == (100, 0)
 
 

@@ -21,6 +21,11 @@ class Purpose(StrEnum):
     LOGIN = "login"
     RESET = "reset"
     BIND = "bind"
+    DELETE = "delete"
+
+
+# Good for the person who asked for them and nobody else.
+PERSONAL = frozenset({Purpose.BIND, Purpose.DELETE})
 
 
 @dataclass(frozen=True, kw_only=True)

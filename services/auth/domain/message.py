@@ -4,15 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.auth.domain.code import Purpose
-
-
-class Kind(StrEnum):
-    """What a message is about."""
-
-    CODE = "code"
-    WELCOME = "welcome"
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # the name of a letter
-    NEW_DEVICE = "new_device"
+from services.auth.domain.notification import Kind, words_of
 
 
 class State(StrEnum):
@@ -48,6 +40,7 @@ _PURPOSES = {
     Purpose.LOGIN: ("登录", "log in"),
     Purpose.RESET: ("重设密码", "set a new password"),
     Purpose.BIND: ("绑定登录方式", "add this way to log in"),
+    Purpose.DELETE: ("注销账号", "erase your account"),
 }
 _FOOT = ("—— Cadenza（本邮件由系统发出，请勿回复）", "Cadenza (nobody reads answers to this letter)")
 
@@ -71,41 +64,14 @@ def code_letter(code: str, purpose: Purpose, minutes: int, *, english: bool) -> 
 
 
 def account_letter(kind: Kind, facts: dict[str, str], *, english: bool) -> Letter:
-    """Return the letter about something that happened to an account; `facts` are time, device and address."""
+    """Return the letter about something that happened to an account; `facts` fill the gaps of its words.
+
+    Time, device and address stand in a paragraph of their own.
+    """
+    words = words_of(kind, facts, english=english)
     where = "\n".join(facts[name] for name in ("time", "device", "address") if facts.get(name))
-    if kind is Kind.WELCOME:
-        if english:
-            return _letter(
-                "Welcome to Cadenza", "Your account is ready. Hum something: it becomes a song.", english=True
-            )
-        return _letter("欢迎来到 Cadenza", "您的账号已开通。哼一段旋律，它就会变成一首歌。", english=False)
-    if kind is Kind.PASSWORD_CHANGED:
-        if english:
-            return _letter(
-                "Your Cadenza password was changed",
-                f"The password of your account was set anew, and sessions elsewhere have ended.\n\n{where}",
-                "If it was not you, set a new one at once by a code to this mailbox.",
-                english=True,
-            )
-        return _letter(
-            "您的 Cadenza 密码已更改",
-            f"您的账号密码已重新设置，其他设备上的登录已结束。\n\n{where}",
-            "如非本人操作，请立即用此邮箱的验证码重设密码。",
-            english=False,
-        )
-    if english:
-        return _letter(
-            "A new login to your Cadenza account",
-            f"Your account was logged in to from a device or network we have not seen lately:\n\n{where}",
-            "If it was not you, end that session in your account and set a new password.",
-            english=True,
-        )
-    return _letter(
-        "Cadenza 账号新登录提醒",
-        f"您的账号刚刚在陌生的设备或网络上登录：\n\n{where}",
-        "如非本人操作，请在账号页结束该会话并更改密码。",
-        english=False,
-    )
+    subject = words.title if "Cadenza" in words.title else f"Cadenza: {words.title}"
+    return _letter(subject, *(part for part in (words.text, where, words.advice) if part), english=english)
 
 
 def _letter(subject: str, *parts: str, english: bool) -> Letter:

@@ -1,7 +1,7 @@
 """Users and the ways they come in."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -37,8 +37,17 @@ class User:
     create_time: datetime
     username: str = ""
     has_password: bool = False
-    # It has become another user.
-    merged: bool = False
+    # The user that it has become.
+    merged_into: str = ""
+    avatar_url: str = ""
+    # When it is to be erased, and whether it was.
+    erase_time: datetime | None = None
+    erased: bool = False
+
+    @property
+    def merged(self) -> bool:
+        """Return whether it has become another user."""
+        return self.merged_into != ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,17 @@ class Profile:
 
     display_name: str = ""
     avatar_url: str = ""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person says of themselves."""
+
+    first_name: str = field(default="", repr=False)
+    last_name: str = field(default="", repr=False)
+    bio: str = field(default="", repr=False)
+    time_zone: str = ""
+    language: str = ""
 
 
 def identity_hash(provider: Provider, provider_id: str) -> bytes:

@@ -3,7 +3,7 @@
 from cadenza.auth.v1 import code_service_pb2 as pb
 from cadenza.auth.v1 import code_service_pb2_grpc as pb_grpc
 from services.auth.domain import target as targets
-from services.auth.domain.code import Purpose
+from services.auth.domain.code import PERSONAL, Purpose
 from services.auth.domain.errors import TargetRefused
 from services.auth.domain.message import State
 from services.auth.rpc.origin import english, origin, timestamp
@@ -18,6 +18,7 @@ PURPOSES = {
     pb.CODE_PURPOSE_LOGIN: Purpose.LOGIN,
     pb.CODE_PURPOSE_RESET: Purpose.RESET,
     pb.CODE_PURPOSE_BIND: Purpose.BIND,
+    pb.CODE_PURPOSE_DELETE: Purpose.DELETE,
 }
 _STATES = {
     State.PENDING: pb.GetCodeResponse.STATE_PENDING,
@@ -40,7 +41,7 @@ class CodeServicer(pb_grpc.CodeServiceServicer):
         """Send a code."""
         target = targets.target(request.target, request.channel, countries=self._countries)
         purpose = PURPOSES[request.purpose]
-        user_id = current_user().user_id if purpose is Purpose.BIND else ""
+        user_id = current_user().user_id if purpose in PERSONAL else ""
         sent = await self._codes.send(target, purpose, origin(), user_id=user_id, english=english())
         return pb.SendCodeResponse(
             code_id=sent.code_id,
@@ -49,6 +50,14 @@ class CodeServicer(pb_grpc.CodeServiceServicer):
             expires_in=sent.expires_in_s,
             resend_in=sent.resend_in_s,
         )
+
+    async def VerifyCode(self, request: pb.VerifyCodeRequest, context: ServicerContext) -> pb.VerifyCodeResponse:
+        """Say whether a code is right."""
+        target = targets.target(request.target, countries=self._countries)
+        purpose = PURPOSES[request.purpose]
+        user_id = current_user().user_id if purpose in PERSONAL else ""
+        ends, left_s = await self._codes.look(target, purpose, request.code, user_id=user_id)
+        return pb.VerifyCodeResponse(expire_time=timestamp(ends), expires_in=left_s)
 
     async def GetCode(self, request: pb.GetCodeRequest, context: ServicerContext) -> pb.GetCodeResponse:
         """Say what became of a code's sending."""

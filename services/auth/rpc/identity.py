@@ -5,6 +5,7 @@ from cadenza.auth.v1 import identity_service_pb2_grpc as pb_grpc
 from cadenza.auth.v1 import user_pb2
 from services.auth.domain import target as targets
 from services.auth.domain.target import Channel
+from services.auth.rpc.origin import english, origin
 from services.auth.rpc.user import identity_message
 from services.auth.usecases.binding import Bindings, Ways
 from services.auth.usecases.login import Door
@@ -28,14 +29,18 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         """Add a way to log in."""
         me = current_user()
         door = await self._door(me.user_id, request)
-        return pb.BindIdentityResponse(identity=identity_message(await self._bindings.bind(me.user_id, door)))
+        return pb.BindIdentityResponse(
+            identity=identity_message(await self._bindings.bind(me.user_id, door, origin(), english=english()))
+        )
 
     async def UnbindIdentity(
         self, request: pb.UnbindIdentityRequest, context: ServicerContext
     ) -> pb.UnbindIdentityResponse:
         """Take a way to log in away."""
         me = current_user()
-        await self._bindings.unbind(me.user_id, me.session_id, request.identity_id.lower())
+        await self._bindings.unbind(
+            me.user_id, me.session_id, request.identity_id.lower(), origin=origin(), english=english()
+        )
         return pb.UnbindIdentityResponse()
 
     async def _door(self, user_id: str, request: pb.BindIdentityRequest) -> Door:

@@ -3,7 +3,7 @@
 from cadenza.auth.v1 import merge_service_pb2 as pb
 from cadenza.auth.v1 import merge_service_pb2_grpc as pb_grpc
 from services.auth.domain.merge import Merge, MergeState
-from services.auth.rpc.origin import origin, session_message, timestamp
+from services.auth.rpc.origin import english, origin, session_message, timestamp
 from services.auth.usecases.estate import Holdings
 from services.auth.usecases.merge import Merges
 from services.kit.rpc.call import ServicerContext
@@ -34,14 +34,20 @@ class MergeServicer(pb_grpc.MergeServiceServicer):
 
     async def ConfirmMerge(self, request: pb.ConfirmMergeRequest, context: ServicerContext) -> pb.ConfirmMergeResponse:
         """Make one user of two."""
-        merge, tokens = await self._merges.confirm(current_user().user_id, request.merge_id.lower(), origin())
+        merge, tokens = await self._merges.confirm(
+            current_user().user_id, request.merge_id.lower(), origin(), english=english()
+        )
         return pb.ConfirmMergeResponse(merge=_merge(merge), session=None if tokens is None else session_message(tokens))
 
     async def UndoMerge(self, request: pb.UndoMergeRequest, context: ServicerContext) -> pb.UndoMergeResponse:
         """Make two users again."""
         me = current_user()
         return pb.UndoMergeResponse(
-            merge=_merge(await self._merges.undo(me.user_id, me.session_id, request.merge_id.lower()))
+            merge=_merge(
+                await self._merges.undo(
+                    me.user_id, me.session_id, request.merge_id.lower(), origin=origin(), english=english()
+                )
+            )
         )
 
 

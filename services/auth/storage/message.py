@@ -7,7 +7,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.domain.message import Kind, State
+from services.auth.domain.message import State
+from services.auth.domain.notification import Kind
 from services.auth.domain.target import Channel
 from services.auth.storage.tables import messages
 

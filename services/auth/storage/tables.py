@@ -1,6 +1,7 @@
 """All tables of Auth. No table holds an id of an outside provider, a code or a token in a form that could be used."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -13,7 +14,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.kit.db.metadata import created_columns, id_column, schema_metadata, time_column
 from services.kit.jobs.table import outbox_table
@@ -36,8 +37,25 @@ users = Table(
     id_column("merged_into", nullable=True),
     # Set by an operator: no login and no refresh from then on.
     time_column("disable_time", nullable=True),
+    # When the account is to be erased because its owner wished so, and when it was: then only this row is left of it.
+    time_column("erase_time", nullable=True),
+    time_column("delete_time", nullable=True),
     *created_columns(),
     UniqueConstraint("username_key"),
+    Index(None, "erase_time", postgresql_where=text("erase_time IS NOT NULL")),
+)
+
+# What people say of themselves; those who say nothing have no row.
+profiles = Table(
+    "profiles",
+    metadata,
+    id_column("user_id", ForeignKey(users.c.user_id, ondelete="CASCADE"), primary_key=True),
+    Column("first_name", Text, nullable=False, server_default=text("''")),
+    Column("last_name", Text, nullable=False, server_default=text("''")),
+    Column("bio", Text, nullable=False, server_default=text("''")),
+    Column("time_zone", Text, nullable=False, server_default=text("''")),
+    Column("language", Text, nullable=False, server_default=text("''")),
+    *created_columns(),
 )
 
 passwords = Table(
@@ -197,6 +215,34 @@ logins = Table(
     time_column("create_time"),
     Index(None, "user_id", "login_id"),
     Index(None, "create_time"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    id_column("notification_id", primary_key=True),
+    id_column("user_id", ForeignKey(users.c.user_id, ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    # What fills the gaps of its words, by name.
+    Column("facts", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # The track of a song, which is told of once.
+    id_column("subject_id", nullable=True),
+    time_column("read_time", nullable=True),
+    # False for what the person wishes not to find there; the row then only says that it was told.
+    Column("shown", Boolean, nullable=False, server_default=text("true")),
+    time_column("create_time"),
+    Index(None, "user_id", "notification_id"),
+    Index(None, "create_time"),
+    UniqueConstraint("user_id", "kind", "subject_id"),
+)
+
+notification_preferences = Table(
+    "notification_preferences",
+    metadata,
+    id_column("user_id", ForeignKey(users.c.user_id, ondelete="CASCADE"), primary_key=True),
+    Column("songs_in_inbox", Boolean, nullable=False, server_default=text("true")),
+    Column("songs_by_mail", Boolean, nullable=False, server_default=text("false")),
+    *created_columns(),
 )
 
 outbox = outbox_table(metadata)

@@ -1,7 +1,7 @@
 """Named queries of users and their identities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.domain.user import Identity, Profile, Provider, User
-from services.auth.storage.tables import identities, passwords, users
+from services.auth.domain.user import About, Identity, Profile, Provider, User
+from services.auth.storage.tables import identities, passwords, profiles, users
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,23 @@ async def add_identity(tx: AsyncConnection, new: NewUser) -> bool:
     return (await tx.execute(statement)).first() is not None
 
 
-async def set_display_name(tx: AsyncConnection, user_id: str, display_name: str, *, at: datetime) -> None:
-    """Let a user be shown by another name."""
+async def set_shown(tx: AsyncConnection, user_id: str, *, at: datetime, **shown: str) -> None:
+    """Let a user be shown by another `display_name` or `avatar_url`."""
     statement = update(users).where(users.c.user_id == user_id)
-    await tx.execute(statement.values(display_name=display_name, update_time=at))
+    await tx.execute(statement.values(**shown, update_time=at))
+
+
+async def about(tx: AsyncConnection, user_id: str) -> About:
+    """Return what a person says of themselves."""
+    columns = [profiles.c[name.name] for name in fields(About)]
+    row = (await tx.execute(select(*columns).where(profiles.c.user_id == user_id))).first()
+    return About() if row is None else About(*row)
+
+
+async def set_about(tx: AsyncConnection, user_id: str, *, at: datetime, **said: str) -> None:
+    """Change what a person says of themselves; what is not named stays."""
+    statement = insert(profiles).values(user_id=user_id, create_time=at, update_time=at, **said)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["user_id"], set_={**said, "update_time": at}))
 
 
 async def set_username(tx: AsyncConnection, user_id: str, username: str, *, at: datetime) -> bool:
@@ -177,6 +190,9 @@ def _user(row: Row[Any]) -> User:
         disabled=row.disable_time is not None,
         create_time=row.create_time,
         username=row.username or "",
-        merged=row.merged_into is not None,
+        merged_into=row.merged_into or "",
         has_password=row.has_password,
+        avatar_url=row.avatar_url,
+        erase_time=row.erase_time,
+        erased=row.delete_time is not None,
     )

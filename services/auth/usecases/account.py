@@ -9,7 +9,7 @@ from services.auth.domain import target as targets
 from services.auth.domain.code import Purpose
 from services.auth.domain.errors import AccountDisabled, AccountLocked, CredentialsInvalid, IdentityInUse
 from services.auth.domain.login import Method, Result
-from services.auth.domain.message import Kind
+from services.auth.domain.notification import Kind
 from services.auth.domain.session import Origin
 from services.auth.domain.target import Channel, Target
 from services.auth.domain.user import Profile, Provider, User
@@ -21,6 +21,7 @@ from services.auth.usecases.guard import Guards
 from services.auth.usecases.identity import Identities
 from services.auth.usecases.login import LoggedIn
 from services.auth.usecases.login_log import LoginLog
+from services.auth.usecases.notification import Notices
 from services.auth.usecases.session import Sessions
 from services.kit.clock import Clock
 from services.kit.crash import Act
@@ -68,7 +69,7 @@ class Accounts:
 
     def __init__(
         self, db: Database, passwords: Passwords, clock: Clock, *, sessions: Sessions, codes: Codes, guards: Guards,
-        identities: Identities, delivery: Delivery, log: LoginLog,
+        identities: Identities, delivery: Delivery, log: LoginLog, notices: Notices,
     ) -> None:  # fmt: skip
         """Keep the collaborators."""
         self._db = db
@@ -80,6 +81,7 @@ class Accounts:
         self._identities = identities
         self._delivery = delivery
         self._log = log
+        self._notices = notices
         self._nobody = ""
 
     async def register(
@@ -109,7 +111,7 @@ class Accounts:
             opened = await self._sessions.open(tx, user, origin, identity_id=identity_id)
             await self._log.let_in(tx, user, origin, target.provider, method=Method.CODE, is_new=True, english=english)
             if target.channel is Channel.EMAIL:
-                await self._log.tell(tx, Kind.WELCOME, user.user_id, origin, english=english)
+                await self._notices.tell(tx, Kind.WELCOME, user.user_id, origin, english=english)
         await self._delivery.grant_now(user.user_id)
         self._delivery.dispatcher.kick()
         return LoggedIn(self._sessions.signed(opened, signer), identity_id, is_new=True, username=wanted)

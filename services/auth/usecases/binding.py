@@ -8,6 +8,8 @@ from services.auth.domain import target as targets
 from services.auth.domain.code import Purpose
 from services.auth.domain.errors import IdentityInUse, LastIdentity
 from services.auth.domain.login import Method
+from services.auth.domain.notification import Kind
+from services.auth.domain.session import Origin
 from services.auth.domain.target import Target
 from services.auth.domain.user import Identity, Provider
 from services.auth.providers import AppleDoor, WechatPhones
@@ -17,6 +19,7 @@ from services.auth.usecases.code import Codes
 from services.auth.usecases.identity import Identities
 from services.auth.usecases.login import Door, InTransaction, WechatLogins
 from services.auth.usecases.merge import Offers
+from services.auth.usecases.notification import Notices
 from services.auth.usecases.session import Sessions
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
@@ -79,16 +82,18 @@ class Bindings:
     """What ways each person has."""
 
     def __init__(
-        self, db: Database, sessions: Sessions, identities: Identities, clock: Clock, *, offers: Offers
-    ) -> None:
+        self, db: Database, sessions: Sessions, identities: Identities, clock: Clock, *, offers: Offers,
+        notices: Notices,
+    ) -> None:  # fmt: skip
         """Keep the collaborators."""
+        self._notices = notices
         self._offers = offers
         self._db = db
         self._sessions = sessions
         self._identities = identities
         self._clock = clock
 
-    async def bind(self, user_id: str, door: Door) -> Identity:
+    async def bind(self, user_id: str, door: Door, origin: Origin, *, english: bool = False) -> Identity:
         """Return the way to log in, this person's from now on.
 
         Raises IdentityInUse when it is another one's; metadata `merge_id` then offers to make one user of the two, for
@@ -108,9 +113,11 @@ class Bindings:
                 kinds = Counter(identity.provider for identity, _ in ways)
                 if kinds[door.provider] >= _MOST_OF_A_KIND:
                     raise BusinessRule("there are enough of this kind", limit=_MOST_OF_A_KIND)
+                added = self._identities.labelled(Identity(identity_id, door.provider, at), sealed)
+                await self._notices.tell(tx, Kind.IDENTITY_BOUND, user_id, origin, english=english, about=added)
                 if not await storage.add_identity(tx, new):
                     raise IdentityInUse("another account has this", provider=door.provider.value)
-                return self._identities.labelled(Identity(identity_id, door.provider, at), sealed)
+                return added
             other, found_id = found
             if other.user_id != user_id:
                 merge_id = await self._offers.make(tx, user_id, [identity for identity, _ in ways], other)
@@ -121,18 +128,24 @@ class Bindings:
             self._identities.labelled(identity, kept) for identity, kept in ways if identity.identity_id == found_id
         )
 
-    async def unbind(self, user_id: str, session_id: str, identity_id: str) -> None:
+    async def unbind(
+        self, user_id: str, session_id: str, identity_id: str, *, origin: Origin, english: bool = False
+    ) -> None:
         """Take a way to log in away; the sessions it opened end, but for the one that asks.
 
         Raises NotFound for one that is not this person's, LastIdentity for their last.
         """
         async with self._db.transaction() as tx:
             await storage.lock(tx, user_id)
-            ways = {identity.identity_id for identity, _ in await storage.list_identities(tx, user_id)}
+            ways = {
+                identity.identity_id: (identity, kept) for identity, kept in await storage.list_identities(tx, user_id)
+            }
             if identity_id not in ways:
                 raise NotFound("there is no such way to log in", identity_id=identity_id)
             if len(ways) == 1:
                 raise LastIdentity("this is the last way to log in")
+            gone = self._identities.labelled(*ways[identity_id])
+            await self._notices.tell(tx, Kind.IDENTITY_UNBOUND, user_id, origin, english=english, about=gone)
             ended = await self._sessions.promise_ends(
                 tx, user_id, cause="unbound", but=session_id, identity_id=identity_id
             )

@@ -91,6 +91,18 @@ class Codes:
 
         Raises CodeInvalid and CodeExpired.
         """
+        return Proof((await self._judged(target, purpose, code, user_id=user_id, free=False)).code_id, target)
+
+    async def look(self, target: Target, purpose: Purpose, code: str, *, user_id: str = "") -> tuple[datetime, int]:
+        """Return when a code that is right ends, and in how many seconds, and leave it good.
+
+        A wrong one is one of its tries. Raises CodeInvalid and CodeExpired.
+        """
+        ends = (await self._judged(target, purpose, code, user_id=user_id, free=True)).expire_time
+        return ends, int((ends - self._clock()).total_seconds())
+
+    async def _judged(self, target: Target, purpose: Purpose, code: str, *, user_id: str, free: bool) -> Sent:
+        """Return the code as it was sent if this is it; looked at for free, only a wrong one counts as a try."""
         at = self._clock()
         async with self._db.transaction() as tx:
             sent = await storage.lock_newest(
@@ -101,12 +113,13 @@ class Codes:
                     sent.code_hash, "code", *_bound(sent.code_id, target, purpose, user_id), code
                 )
                 verdict = rules.judge(sent, at, matches=matches)
-                await storage.count_try(tx, sent.code_id)
+                if not free or verdict is not Verdict.GOOD:
+                    await storage.count_try(tx, sent.code_id)
         if sent is None or verdict is Verdict.WRONG:
             raise CodeInvalid("the code is not right")
         if verdict is Verdict.OVER:
             raise CodeExpired("the code has run out")
-        return Proof(sent.code_id, target)
+        return sent
 
     async def spend(self, tx: AsyncConnection, proof: Proof) -> None:
         """Use a proof up in the transaction of what it was shown for; CodeInvalid when somebody was faster."""
@@ -124,4 +137,4 @@ class Codes:
 
 def _bound(code_id: str, target: Target, purpose: Purpose, user_id: str) -> tuple[str, ...]:
     """Return what a code is bound to: shown for anything else, it is a wrong code."""
-    return code_id, target.address, purpose.value, user_id if purpose is Purpose.BIND else ""
+    return code_id, target.address, purpose.value, user_id if purpose in rules.PERSONAL else ""

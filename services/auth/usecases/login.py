@@ -225,3 +225,8 @@ class WechatLogins:
 def printable(name: str) -> str:
     """Return a name without control characters and without space around it."""
     return "".join(each for each in name if unicodedata.category(each)[0] != "C").strip()
+
+
+def text(words: str) -> str:
+    """Return words of several lines without other control characters and without space around them."""
+    return "\n".join(printable(line) for line in words.splitlines()).strip()

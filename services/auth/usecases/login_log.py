@@ -1,17 +1,15 @@
-"""The login log: a line for each attempt, and a letter when one is unusual."""
+"""The login log: a line for each attempt, and a notice when one is unusual."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.domain.device import device_name
 from services.auth.domain.login import COMPARED, LoginRecord, Method, Result, is_unusual
-from services.auth.domain.message import Kind
+from services.auth.domain.notification import Kind
 from services.auth.domain.session import Origin
 from services.auth.domain.user import Provider, User
 from services.auth.storage import login as storage
-from services.auth.usecases.identity import Identities
-from services.auth.usecases.message import Messages
+from services.auth.usecases.notification import Notices
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
 from services.kit.db.paging import clamp_page_size, decode_id, encode_token
@@ -23,33 +21,23 @@ _KEPT = timedelta(days=180)
 class LoginLog:
     """All lines."""
 
-    def __init__(self, db: Database, identities: Identities, messages: Messages, clock: Clock) -> None:
+    def __init__(self, db: Database, notices: Notices, clock: Clock) -> None:
         """Keep the collaborators."""
         self._db = db
-        self._identities = identities
-        self._messages = messages
+        self._notices = notices
         self._clock = clock
 
     async def let_in(
         self, tx: AsyncConnection, user: User, origin: Origin, provider: Provider | None, *, method: Method,
         is_new: bool, english: bool,
     ) -> None:  # fmt: skip
-        """Note a login in its own transaction, and promise its owner a letter when it is unusual."""
+        """Note a login in its own transaction, and tell its owner when it is unusual."""
         at = self._clock()
         before = [] if is_new else await storage.page(tx, user.user_id, most=COMPARED, result=Result.OK)
         record = LoginRecord(new_id(), provider, method, Result.OK, origin, at)
         await storage.add(tx, record, user.user_id)
         if is_unusual(origin, before):
-            await self.tell(tx, Kind.NEW_DEVICE, user.user_id, origin, english=english)
-
-    async def tell(self, tx: AsyncConnection, kind: Kind, user_id: str, origin: Origin, *, english: bool) -> None:
-        """Promise the owner of an account a letter about what just happened to it, if they have a mailbox."""
-        mailbox = await self._identities.mailbox_of(tx, user_id)
-        if mailbox:
-            told = facts(origin, self._clock())
-            await self._messages.promise_letter(
-                tx, kind, mailbox, message_id=new_id(), user_id=user_id, facts=told, english=english
-            )
+            await self._notices.tell(tx, Kind.NEW_DEVICE, user.user_id, origin, english=english)
 
     async def refused(
         self, user_id: str | None, origin: Origin, provider: Provider | None, *, method: Method, result: Result
@@ -78,12 +66,3 @@ class LoginLog:
         """Return how many lines older than 180 days were removed."""
         async with self._db.transaction() as tx:
             return await storage.purge(tx, before=self._clock() - _KEPT)
-
-
-def facts(origin: Origin, at: datetime) -> dict[str, str]:
-    """Return what a letter says of where something came from."""
-    return {
-        "time": f"{at:%Y-%m-%d %H:%M} UTC",
-        "device": device_name(origin.agent) or origin.platform,
-        "address": origin.address,
-    }

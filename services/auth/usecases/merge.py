@@ -16,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.auth.domain import merge as rules
 from services.auth.domain.errors import LastIdentity
 from services.auth.domain.merge import Merge, MergeState
+from services.auth.domain.notification import Kind
 from services.auth.domain.session import Origin
 from services.auth.domain.user import Identity, User
 from services.auth.storage import merge as storage
 from services.auth.storage import user as user_storage
 from services.auth.storage.tables import outbox
 from services.auth.usecases.estate import Estates, Holdings
+from services.auth.usecases.notification import Notices
 from services.auth.usecases.session import Sessions, Tokens
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
@@ -62,7 +64,7 @@ class Offers:
         at = self._clock()
         source, target = rules.roles(user_id, [each.provider for each in ways], other.user_id)
         taken_in = await storage.count_taken_in(tx, target, since=at - rules.WITHIN)
-        if other.disabled or other.merged or taken_in >= rules.MOST_TAKEN_IN:
+        if not _may_merge(other) or taken_in >= rules.MOST_TAKEN_IN:
             return ""
         merge = Merge(new_id(), user_id, source, target, MergeState.OFFERED, at + rules.OFFER_LIFE)
         await storage.add(tx, merge, at=at)
@@ -72,8 +74,9 @@ class Offers:
 class Merges:
     """All merges."""
 
-    def __init__(self, db: Database, sessions: Sessions, estates: Estates, clock: Clock) -> None:
+    def __init__(self, db: Database, sessions: Sessions, estates: Estates, clock: Clock, *, notices: Notices) -> None:
         """Keep the collaborators."""
+        self._notices = notices
         self._db = db
         self._sessions = sessions
         self._estates = estates
@@ -90,7 +93,9 @@ class Merges:
         )
         return Preview(merge, replace(source, identities=ways[0]), replace(target, identities=ways[1]))
 
-    async def confirm(self, user_id: str, merge_id: str, origin: Origin) -> tuple[Merge, Tokens | None]:
+    async def confirm(
+        self, user_id: str, merge_id: str, origin: Origin, *, english: bool = False
+    ) -> tuple[Merge, Tokens | None]:
         """Make one user of two; return the merge, and a session of the one that stays for who was the one that goes.
 
         Raises NotFound, and BusinessRule when the offer does not stand or a wallet is frozen.
@@ -105,8 +110,13 @@ class Merges:
                 return merge, None
             rules.require_confirmable(merge, at)
             source, target = await self._lock_both(tx, merge)
-            if source.merged or source.disabled or target.merged or target.disabled:
+            if not (_may_merge(source) and _may_merge(target)):
                 raise BusinessRule("one of the two cannot be merged")
+            # Both hear of it, each in the mailbox they have: whoever did this may be none of the two.
+            for each in (source, target):
+                await self._notices.tell(
+                    tx, Kind.MERGED, each.user_id, origin, english=english, until=at + rules.UNDO_LIFE
+                )
             moved = await storage.move_identities(tx, source=source.user_id, target=target.user_id, at=at)
             await storage.set_merged(tx, source.user_id, target.user_id, at=at)
             ended = await self._sessions.promise_ends(tx, source.user_id, cause=_CAUSE)
@@ -118,7 +128,9 @@ class Merges:
         await self._sessions.publish_ends(ended)
         return merge, None if opened is None else self._sessions.signed(opened, signer)
 
-    async def undo(self, user_id: str, session_id: str, merge_id: str) -> Merge:
+    async def undo(
+        self, user_id: str, session_id: str, merge_id: str, *, origin: Origin, english: bool = False
+    ) -> Merge:
         """Make two users again; raises NotFound, BusinessRule after seven days, LastIdentity."""
         at, ended = self._clock(), []
         async with self._db.transaction() as tx:
@@ -141,6 +153,8 @@ class Merges:
             merge = replace(merge, state=MergeState.UNDOING)
             await storage.put(tx, merge, at=at)
             await self._outbox.put(tx, UNMERGE, {"merge_id": merge_id}, key=merge_id)
+            for each in (merge.source_id, merge.target_id):
+                await self._notices.tell(tx, Kind.UNMERGED, each, origin, english=english)
         await self._sessions.publish_ends(ended)
         return merge
 
@@ -182,6 +196,10 @@ class Merges:
         if source is None or target is None:
             raise NotFound("one of the two is gone")
         return source, target
+
+
+def _may_merge(user: User) -> bool:
+    return not (user.merged or user.disabled or user.erased or user.erase_time)
 
 
 def _of(user_id: str, merge: Merge | None) -> Merge:

@@ -17,13 +17,13 @@ from services.auth.domain.errors import MessageNotSent
 from services.auth.domain.message import (
     LETTER_ATTEMPTS,
     MOST_ATTEMPTS,
-    Kind,
     Letter,
     State,
     account_letter,
     code_letter,
     may_send,
 )
+from services.auth.domain.notification import Kind
 from services.auth.domain.target import Channel, Target
 from services.auth.providers import CodeSender, Mail, MailSender, NotCarried
 from services.auth.storage import message as storage

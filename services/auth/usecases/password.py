@@ -5,14 +5,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.auth.domain import password as rules
 from services.auth.domain.code import Purpose
 from services.auth.domain.errors import CredentialsInvalid
-from services.auth.domain.message import Kind
+from services.auth.domain.notification import Kind
 from services.auth.domain.session import Origin
 from services.auth.domain.target import Target
 from services.auth.storage import user as storage
 from services.auth.usecases.code import Codes
 from services.auth.usecases.guard import Guards
 from services.auth.usecases.identity import Identities
-from services.auth.usecases.login_log import LoginLog
+from services.auth.usecases.notification import Notices
 from services.auth.usecases.session import Sessions
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
@@ -27,7 +27,7 @@ class PasswordChanges:
 
     def __init__(
         self, db: Database, passwords: Passwords, clock: Clock, *, sessions: Sessions, codes: Codes, guards: Guards,
-        identities: Identities, log: LoginLog,
+        identities: Identities, notices: Notices,
     ) -> None:  # fmt: skip
         """Keep the collaborators."""
         self._db = db
@@ -37,7 +37,7 @@ class PasswordChanges:
         self._codes = codes
         self._guards = guards
         self._identities = identities
-        self._log = log
+        self._notices = notices
 
     async def change(
         self, user_id: str, session_id: str, old: str, new: str, *, origin: Origin, english: bool = False
@@ -65,7 +65,7 @@ class PasswordChanges:
             await storage.set_password(tx, user_id, hashed, at=self._clock())
             if stored:
                 await self._guards.forgive(tx, f"change:{user_id}", origin.address)
-            await self._log.tell(tx, Kind.PASSWORD_CHANGED, user_id, origin, english=english)
+            await self._notices.tell(tx, Kind.PASSWORD_CHANGED, user_id, origin, english=english)
             ended = await self._sessions.promise_ends(tx, user_id, but=session_id, cause=_CAUSE)
         await self._sessions.publish_ends(ended)
 
@@ -88,7 +88,7 @@ class PasswordChanges:
             # Whoever owns the mailbox is not kept out by somebody else's guesses.
             for name in (target.address, user.username.casefold()):
                 await self._guards.forgive(tx, name)
-            await self._log.tell(tx, Kind.PASSWORD_CHANGED, user.user_id, origin, english=english)
+            await self._notices.tell(tx, Kind.PASSWORD_CHANGED, user.user_id, origin, english=english)
             ended = await self._sessions.promise_ends(tx, user.user_id, cause=_CAUSE)
         await self._sessions.publish_ends(ended)
 

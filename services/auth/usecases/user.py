@@ -1,14 +1,28 @@
 """Users as they see themselves."""
 
+from dataclasses import dataclass
+
 from services.auth.domain import target as targets
 from services.auth.domain.errors import IdentityInUse
-from services.auth.domain.user import Identity, Provider, User
+from services.auth.domain.user import About, Identity, Provider, User
+from services.auth.domain.zone import zone
 from services.auth.storage import user as storage
 from services.auth.usecases.identity import Identities
-from services.auth.usecases.login import printable
+from services.auth.usecases.login import printable, text
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
 from services.kit.errors import NotFound
+
+_SHOWN = ("display_name", "avatar_url")
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user, the ways they can log in, and what they say of themselves."""
+
+    user: User
+    ways: list[Identity]
+    about: About
 
 
 class Users:
@@ -20,24 +34,32 @@ class Users:
         self._clock = clock
         self._identities = identities
 
-    async def get(self, user_id: str) -> tuple[User, list[Identity]]:
-        """Return a user and the ways they can log in; NotFound."""
+    async def get(self, user_id: str) -> Person:
+        """Return a user, the ways they can log in and what they say of themselves; NotFound."""
         async with self._db.transaction() as tx:
             user = await storage.get(tx, user_id)
-            if user is None:
+            if user is None or user.erased:
                 raise NotFound("there is no such user")
             ways = await storage.list_identities(tx, user_id)
-        return user, [self._identities.labelled(identity, sealed) for identity, sealed in ways]
+            about = await storage.about(tx, user_id)
+        return Person(user, [self._identities.labelled(identity, sealed) for identity, sealed in ways], about)
 
-    async def change(
-        self, user_id: str, *, display_name: str | None, username: str | None
-    ) -> tuple[User, list[Identity]]:
-        """Change the names that are given; raises ParamInvalid, and IdentityInUse for a name that another one has."""
+    async def change(self, user_id: str, *, username: str | None = None, **said: str) -> Person:
+        """Change what is given of the name to log in by and of `display_name`, `avatar_url` and the fields of About.
+
+        Raises ParamInvalid, and IdentityInUse for a name that another one has.
+        """
         wanted = None if username is None else targets.name(username)
+        if "time_zone" in said:
+            zone(said["time_zone"])
+        clean = {name: text(value) if name == "bio" else printable(value) for name, value in said.items()}
+        shown = {name: clean.pop(name) for name in _SHOWN if name in clean}
         at = self._clock()
         async with self._db.transaction() as tx:
-            if display_name is not None:
-                await storage.set_display_name(tx, user_id, printable(display_name), at=at)
+            if shown:
+                await storage.set_shown(tx, user_id, at=at, **shown)
+            if clean:
+                await storage.set_about(tx, user_id, at=at, **clean)
             if wanted is not None and not await storage.set_username(tx, user_id, wanted, at=at):
                 raise IdentityInUse("the name is taken", provider="username")
         return await self.get(user_id)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from services.kit.clock import Clock
     from services.kit.db.engine import Database
     from services.kit.jobs.job import Job
+    from services.kit.jobs.outbox import OutboxHandler
     from services.kit.jobs.store import JobStore
 
 
@@ -126,12 +127,21 @@ def _joined(payload: Mapping[str, Any]) -> AbstractContextManager[None]:
 class Charge:
     """Joins jobs and credits."""
 
-    def __init__(self, *, db: Database, queue: JobQueue, wallet: CreditServiceAsyncStub, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        queue: JobQueue,
+        wallet: CreditServiceAsyncStub,
+        clock: Clock,
+        more: Mapping[str, OutboxHandler] | None = None,
+    ) -> None:
+        """Keep the collaborators; `more` handles what else the end of a job promises: one dispatcher sends all."""
         self._db = db
         self._queue = queue
         self._wallet = wallet
         self._clock = clock
-        handlers = {SETTLE: self._settle, RELEASE: self._release}
+        handlers = {SETTLE: self._settle, RELEASE: self._release, **(more or {})}
         self.dispatcher = Dispatcher(db, queue.store.outbox, handlers, clock)
 
     def kick(self) -> None:

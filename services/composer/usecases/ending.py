@@ -1,8 +1,9 @@
-"""What is written in the transaction that ends a job: Wallet's message, the subject's state, the owner's webhooks."""
+"""What is written in the transaction that ends a job: Wallet's message, the subject's state, what its owner is told."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.composer.usecases.charge import settlement
+from services.composer.usecases.notice import telling
 from services.composer.usecases.webhook_delivery import announcing
 from services.kit.clock import Clock
 from services.kit.jobs.job import Job
@@ -12,10 +13,11 @@ from services.kit.jobs.store import JobStore
 
 def ending(store: JobStore, clock: Clock) -> EndHook:
     """Return the hook that writes all of it."""
-    settle, announce = settlement(store, clock), announcing(clock)
+    settle, announce, tell = settlement(store, clock), announcing(clock), telling(store)
 
     async def on_end(tx: AsyncConnection, job: Job) -> None:
         await settle(tx, job)
         await announce(tx, job)
+        await tell(tx, job)
 
     return on_end

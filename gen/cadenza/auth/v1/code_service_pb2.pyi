@@ -34,6 +34,8 @@ class _CodePurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CodePurpo
     """For ResetPassword."""
     CODE_PURPOSE_BIND: _CodePurpose.ValueType  # 4
     """For BindIdentity, by the person that the token names and nobody else."""
+    CODE_PURPOSE_DELETE: _CodePurpose.ValueType  # 5
+    """For DeleteMe, by the person that the token names and nobody else."""
 
 class CodePurpose(_CodePurpose, metaclass=_CodePurposeEnumTypeWrapper):
     """Names what a code is good for; a code is good for nothing else."""
@@ -48,6 +50,8 @@ CODE_PURPOSE_RESET: CodePurpose.ValueType  # 3
 """For ResetPassword."""
 CODE_PURPOSE_BIND: CodePurpose.ValueType  # 4
 """For BindIdentity, by the person that the token names and nobody else."""
+CODE_PURPOSE_DELETE: CodePurpose.ValueType  # 5
+"""For DeleteMe, by the person that the token names and nobody else."""
 Global___CodePurpose: _TypeAlias = CodePurpose  # noqa: Y015
 
 @_typing.final
@@ -119,6 +123,64 @@ class SendCodeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SendCodeResponse: _TypeAlias = SendCodeResponse  # noqa: Y015
+
+@_typing.final
+class VerifyCodeRequest(_message.Message):
+    """Asks whether a code is right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """Where it was sent to."""
+    purpose: Global___CodePurpose.ValueType
+    """What for."""
+    code: _builtins.str
+    """The code."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        purpose: Global___CodePurpose.ValueType = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "purpose", b"purpose", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyCodeRequest: _TypeAlias = VerifyCodeRequest  # noqa: Y015
+
+@_typing.final
+class VerifyCodeResponse(_message.Message):
+    """Says that a code is right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_FIELD_NUMBER: _builtins.int
+    expires_in: _builtins.int
+    """Seconds until then."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends unless it is used before."""
+
+    def __init__(
+        self,
+        *,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        expires_in: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "expires_in", b"expires_in"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyCodeResponse: _TypeAlias = VerifyCodeResponse  # noqa: Y015
 
 @_typing.final
 class GetCodeRequest(_message.Message):

@@ -40,6 +40,11 @@ class CodeServiceStub:
                 request_serializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.SendCodeRequest.SerializeToString,
                 response_deserializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.SendCodeResponse.FromString,
                 _registered_method=True)
+        self.VerifyCode = channel.unary_unary(
+                '/cadenza.auth.v1.CodeService/VerifyCode',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.VerifyCodeRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.VerifyCodeResponse.FromString,
+                _registered_method=True)
         self.GetCode = channel.unary_unary(
                 '/cadenza.auth.v1.CodeService/GetCode',
                 request_serializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.GetCodeRequest.SerializeToString,
@@ -60,6 +65,15 @@ class CodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyCode(self, request, context):
+        """Says whether a code is right and may be used, without using it up: for a form that goes on to another page before
+        the code does its work. A wrong code is one of its five tries, like anywhere else, a right one is none.
+        CODE_INVALID for a wrong, used or foreign code, CODE_EXPIRED for one that has run out or was tried too often.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCode(self, request, context):
         """Says what became of the sending of a code. Whoever asked for the code knows its random id.
         """
@@ -74,6 +88,11 @@ def add_CodeServiceServicer_to_server(servicer, server):
                     servicer.SendCode,
                     request_deserializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.SendCodeRequest.FromString,
                     response_serializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.SendCodeResponse.SerializeToString,
+            ),
+            'VerifyCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyCode,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.VerifyCodeRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_code__service__pb2.VerifyCodeResponse.SerializeToString,
             ),
             'GetCode': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCode,
@@ -109,6 +128,33 @@ class CodeService:
             '/cadenza.auth.v1.CodeService/SendCode',
             cadenza_dot_auth_dot_v1_dot_code__service__pb2.SendCodeRequest.SerializeToString,
             cadenza_dot_auth_dot_v1_dot_code__service__pb2.SendCodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.CodeService/VerifyCode',
+            cadenza_dot_auth_dot_v1_dot_code__service__pb2.VerifyCodeRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_code__service__pb2.VerifyCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

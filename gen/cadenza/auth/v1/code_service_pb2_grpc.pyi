@@ -38,6 +38,11 @@ class CodeServiceStub:
     The answer is the same whether or not an account knows the target. RATE_LIMITED within a minute of the code before
     and past the day's caps; whether the code left is told by GetCode.
     """
+    VerifyCode: _grpc.UnaryUnaryMultiCallable[_code_service_pb2.VerifyCodeRequest, _code_service_pb2.VerifyCodeResponse]
+    """Says whether a code is right and may be used, without using it up: for a form that goes on to another page before
+    the code does its work. A wrong code is one of its five tries, like anywhere else, a right one is none.
+    CODE_INVALID for a wrong, used or foreign code, CODE_EXPIRED for one that has run out or was tried too often.
+    """
     GetCode: _grpc.UnaryUnaryMultiCallable[_code_service_pb2.GetCodeRequest, _code_service_pb2.GetCodeResponse]
     """Says what became of the sending of a code. Whoever asked for the code knows its random id."""
 
@@ -50,6 +55,11 @@ class CodeServiceAsyncStub(CodeServiceStub):
     """Sends a new code of six digits to a phone or a mailbox; the one sent there before for the same purpose ends.
     The answer is the same whether or not an account knows the target. RATE_LIMITED within a minute of the code before
     and past the day's caps; whether the code left is told by GetCode.
+    """
+    VerifyCode: _aio.UnaryUnaryMultiCallable[_code_service_pb2.VerifyCodeRequest, _code_service_pb2.VerifyCodeResponse]  # type: ignore[assignment]
+    """Says whether a code is right and may be used, without using it up: for a form that goes on to another page before
+    the code does its work. A wrong code is one of its five tries, like anywhere else, a right one is none.
+    CODE_INVALID for a wrong, used or foreign code, CODE_EXPIRED for one that has run out or was tried too often.
     """
     GetCode: _aio.UnaryUnaryMultiCallable[_code_service_pb2.GetCodeRequest, _code_service_pb2.GetCodeResponse]  # type: ignore[assignment]
     """Says what became of the sending of a code. Whoever asked for the code knows its random id."""
@@ -66,6 +76,17 @@ class CodeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends a new code of six digits to a phone or a mailbox; the one sent there before for the same purpose ends.
         The answer is the same whether or not an account knows the target. RATE_LIMITED within a minute of the code before
         and past the day's caps; whether the code left is told by GetCode.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyCode(
+        self,
+        request: _code_service_pb2.VerifyCodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_code_service_pb2.VerifyCodeResponse, _abc.Awaitable[_code_service_pb2.VerifyCodeResponse]]:
+        """Says whether a code is right and may be used, without using it up: for a form that goes on to another page before
+        the code does its work. A wrong code is one of its five tries, like anywhere else, a right one is none.
+        CODE_INVALID for a wrong, used or foreign code, CODE_EXPIRED for one that has run out or was tried too often.
         """
 
     @_abc_1.abstractmethod

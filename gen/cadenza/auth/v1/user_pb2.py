@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\nidentities\x18\x03 \x03(\x0b\x32\x19.cadenza.auth.v1.Identity\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\x14\n\x0chas_password\x18\x06 \x01(\x08\"\x9f\x02\n\x08Identity\x12\x13\n\x0bidentity_id\x18\x01 \x01(\t\x12\x34\n\x08provider\x18\x02 \x01(\x0e\x32\".cadenza.auth.v1.Identity.Provider\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05label\x18\x04 \x01(\t\"\x87\x01\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROVIDER_WEB\x10\x01\x12\x13\n\x0fPROVIDER_WECHAT\x10\x02\x12\x12\n\x0ePROVIDER_PHONE\x10\x03\x12\x12\n\x0ePROVIDER_EMAIL\x10\x04\x12\x12\n\x0ePROVIDER_APPLE\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x02\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\nidentities\x18\x03 \x03(\x0b\x32\x19.cadenza.auth.v1.Identity\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\x14\n\x0chas_password\x18\x06 \x01(\x08\x12\x12\n\navatar_url\x18\x07 \x01(\t\x12\x12\n\nfirst_name\x18\x08 \x01(\t\x12\x11\n\tlast_name\x18\t \x01(\t\x12\x0b\n\x03\x62io\x18\n \x01(\t\x12\x11\n\ttime_zone\x18\x0b \x01(\t\x12\x10\n\x08language\x18\x0c \x01(\t\x12.\n\nerase_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9f\x02\n\x08Identity\x12\x13\n\x0bidentity_id\x18\x01 \x01(\t\x12\x34\n\x08provider\x18\x02 \x01(\x0e\x32\".cadenza.auth.v1.Identity.Provider\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05label\x18\x04 \x01(\t\"\x87\x01\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROVIDER_WEB\x10\x01\x12\x13\n\x0fPROVIDER_WECHAT\x10\x02\x12\x12\n\x0ePROVIDER_PHONE\x10\x03\x12\x12\n\x0ePROVIDER_EMAIL\x10\x04\x12\x12\n\x0ePROVIDER_APPLE\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.auth.v1.user_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_USER']._serialized_start=81
-  _globals['_USER']._serialized_end=262
-  _globals['_IDENTITY']._serialized_start=265
-  _globals['_IDENTITY']._serialized_end=552
-  _globals['_IDENTITY_PROVIDER']._serialized_start=417
-  _globals['_IDENTITY_PROVIDER']._serialized_end=552
+  _globals['_USER']._serialized_end=419
+  _globals['_IDENTITY']._serialized_start=422
+  _globals['_IDENTITY']._serialized_end=709
+  _globals['_IDENTITY_PROVIDER']._serialized_start=574
+  _globals['_IDENTITY_PROVIDER']._serialized_end=709
 # @@protoc_insertion_point(module_scope)

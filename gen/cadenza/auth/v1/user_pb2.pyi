@@ -32,6 +32,13 @@ class User(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
     HAS_PASSWORD_FIELD_NUMBER: _builtins.int
+    AVATAR_URL_FIELD_NUMBER: _builtins.int
+    FIRST_NAME_FIELD_NUMBER: _builtins.int
+    LAST_NAME_FIELD_NUMBER: _builtins.int
+    BIO_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Identifier of the user."""
     display_name: _builtins.str
@@ -40,6 +47,18 @@ class User(_message.Message):
     """The name this user logs in by; empty when they have none."""
     has_password: _builtins.bool
     """True when a password is set."""
+    avatar_url: _builtins.str
+    """Address of the picture to show; never fetched by us."""
+    first_name: _builtins.str
+    """Given name."""
+    last_name: _builtins.str
+    """Family name."""
+    bio: _builtins.str
+    """What the person says of themselves."""
+    time_zone: _builtins.str
+    """Zone of the IANA database, such as `Asia/Shanghai`, in which letters tell the time; empty for UTC."""
+    language: _builtins.str
+    """The language of letters, `zh-CN` or `en`; empty for that of the call that a letter is about."""
     @_builtins.property
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Identity]:
         """The ways this user can log in."""
@@ -47,6 +66,10 @@ class User(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the user was made."""
+
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When the account is to be erased, because its owner wished so; absent otherwise."""
 
     def __init__(
         self,
@@ -57,10 +80,17 @@ class User(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         username: _builtins.str = ...,
         has_password: _builtins.bool = ...,
+        avatar_url: _builtins.str = ...,
+        first_name: _builtins.str = ...,
+        last_name: _builtins.str = ...,
+        bio: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        language: _builtins.str = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "erase_time", b"erase_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "has_password", b"has_password", "identities", b"identities", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_url", b"avatar_url", "bio", b"bio", "create_time", b"create_time", "display_name", b"display_name", "erase_time", b"erase_time", "first_name", b"first_name", "has_password", b"has_password", "identities", b"identities", "language", b"language", "last_name", b"last_name", "time_zone", b"time_zone", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

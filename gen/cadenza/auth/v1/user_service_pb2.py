@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from cadenza.auth.v1 import user_pb2 as cadenza_dot_auth_dot_v1_dot_user__pb2
 from cadenza.options.v1 import options_pb2 as cadenza_dot_options_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/user_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"\x0e\n\x0cGetMeRequest\"4\n\rGetMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"s\n\x0fUpdateMeRequest\x12\"\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x00\x88\x01\x01\x12\x1e\n\x08username\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x01\x88\x01\x01\x42\x0f\n\r_display_nameB\x0b\n\t_username\"7\n\x10UpdateMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\".\n\x11\x46indOpenIdRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x12\x46indOpenIdResponse\x12\x14\n\x07open_id\x18\x01 \x01(\tB\x03\x80\x01\x01\x32\xd7\x02\n\x0bUserService\x12g\n\x05GetMe\x12\x1d.cadenza.auth.v1.GetMeRequest\x1a\x1e.cadenza.auth.v1.GetMeResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12s\n\x08UpdateMe\x12 .cadenza.auth.v1.UpdateMeRequest\x1a!.cadenza.auth.v1.UpdateMeResponse\"\"\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x15\x32\x10/api/v1/users/me:\x01*\x12j\n\nFindOpenId\x12\".cadenza.auth.v1.FindOpenIdRequest\x1a#.cadenza.auth.v1.FindOpenIdResponse\"\x13\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x08\x63omposerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/user_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0e\n\x0cGetMeRequest\"4\n\rGetMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"\xab\x03\n\x0fUpdateMeRequest\x12\"\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x00\x88\x01\x01\x12\x1e\n\x08username\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x01\x88\x01\x01\x12:\n\navatar_url\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x18\xf4\x03\x32\x17^(https://[^\\s\"\'<>]+)?$H\x02\x88\x01\x01\x12 \n\nfirst_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x03\x88\x01\x01\x12\x1f\n\tlast_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x04\x88\x01\x01\x12\x1a\n\x03\x62io\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x05\x88\x01\x01\x12\x1f\n\ttime_zone\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x06\x88\x01\x01\x12+\n\x08language\x18\x08 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^(zh-CN|en)?$H\x07\x88\x01\x01\x42\x0f\n\r_display_nameB\x0b\n\t_usernameB\r\n\x0b_avatar_urlB\r\n\x0b_first_nameB\x0c\n\n_last_nameB\x06\n\x04_bioB\x0c\n\n_time_zoneB\x0b\n\t_language\"7\n\x10UpdateMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"t\n\x0f\x44\x65leteMeRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\x12%\n\x04\x63ode\x18\x02 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\x12\x1b\n\x06target\x18\x03 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\"B\n\x10\x44\x65leteMeResponse\x12.\n\nerase_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0f\n\rKeepMeRequest\"5\n\x0eKeepMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\".\n\x11\x46indOpenIdRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x12\x46indOpenIdResponse\x12\x14\n\x07open_id\x18\x01 \x01(\tB\x03\x80\x01\x01\x32\xe8\x04\n\x0bUserService\x12g\n\x05GetMe\x12\x1d.cadenza.auth.v1.GetMeRequest\x1a\x1e.cadenza.auth.v1.GetMeResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12\x8a\x01\n\x08UpdateMe\x12 .cadenza.auth.v1.UpdateMeRequest\x1a!.cadenza.auth.v1.UpdateMeResponse\"9\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02,2\x10/api/v1/users/me:\x01*Z\x15\"\x10/api/v1/users/me:\x01*\x12z\n\x08\x44\x65leteMe\x12 .cadenza.auth.v1.DeleteMeRequest\x1a!.cadenza.auth.v1.DeleteMeResponse\")\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/users/me/delete:\x01*\x12{\n\x06KeepMe\x12\x1e.cadenza.auth.v1.KeepMeRequest\x1a\x1f.cadenza.auth.v1.KeepMeResponse\"0\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/users/me/delete-cancel:\x01*\x12j\n\nFindOpenId\x12\".cadenza.auth.v1.FindOpenIdRequest\x1a#.cadenza.auth.v1.FindOpenIdResponse\"\x13\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x08\x63omposerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEMEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\004r\002\030@'
   _globals['_UPDATEMEREQUEST'].fields_by_name['username']._loaded_options = None
   _globals['_UPDATEMEREQUEST'].fields_by_name['username']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['avatar_url']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['avatar_url']._serialized_options = b'\272H\036r\034\030\364\0032\027^(https://[^\\s\"\'<>]+)?$'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['first_name']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['first_name']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['last_name']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['last_name']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['bio']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['bio']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['language']._loaded_options = None
+  _globals['_UPDATEMEREQUEST'].fields_by_name['language']._serialized_options = b'\272H\021r\0172\r^(zh-CN|en)?$'
+  _globals['_DELETEMEREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_DELETEMEREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\005r\003(\200\010'
+  _globals['_DELETEMEREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_DELETEMEREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\021r\0172\r^([0-9]{6})?$'
+  _globals['_DELETEMEREQUEST'].fields_by_name['target']._loaded_options = None
+  _globals['_DELETEMEREQUEST'].fields_by_name['target']._serialized_options = b'\200\001\001\272H\005r\003\030\376\001'
   _globals['_FINDOPENIDREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_FINDOPENIDREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_FINDOPENIDRESPONSE'].fields_by_name['open_id']._loaded_options = None
@@ -46,21 +65,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['GetMe']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetMe']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002\022\022\020/api/v1/users/me'
   _globals['_USERSERVICE'].methods_by_name['UpdateMe']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['UpdateMe']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002\0252\020/api/v1/users/me:\001*'
+  _globals['_USERSERVICE'].methods_by_name['UpdateMe']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002,2\020/api/v1/users/me:\001*Z\025\"\020/api/v1/users/me:\001*'
+  _globals['_USERSERVICE'].methods_by_name['DeleteMe']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['DeleteMe']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002\034\"\027/api/v1/users/me/delete:\001*'
+  _globals['_USERSERVICE'].methods_by_name['KeepMe']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['KeepMe']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002#\"\036/api/v1/users/me/delete-cancel:\001*'
   _globals['_USERSERVICE'].methods_by_name['FindOpenId']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['FindOpenId']._serialized_options = b'\220\002\001\250\273\030\004\262\273\030\010composer'
-  _globals['_GETMEREQUEST']._serialized_start=176
-  _globals['_GETMEREQUEST']._serialized_end=190
-  _globals['_GETMERESPONSE']._serialized_start=192
-  _globals['_GETMERESPONSE']._serialized_end=244
-  _globals['_UPDATEMEREQUEST']._serialized_start=246
-  _globals['_UPDATEMEREQUEST']._serialized_end=361
-  _globals['_UPDATEMERESPONSE']._serialized_start=363
-  _globals['_UPDATEMERESPONSE']._serialized_end=418
-  _globals['_FINDOPENIDREQUEST']._serialized_start=420
-  _globals['_FINDOPENIDREQUEST']._serialized_end=466
-  _globals['_FINDOPENIDRESPONSE']._serialized_start=468
-  _globals['_FINDOPENIDRESPONSE']._serialized_end=510
-  _globals['_USERSERVICE']._serialized_start=513
-  _globals['_USERSERVICE']._serialized_end=856
+  _globals['_GETMEREQUEST']._serialized_start=209
+  _globals['_GETMEREQUEST']._serialized_end=223
+  _globals['_GETMERESPONSE']._serialized_start=225
+  _globals['_GETMERESPONSE']._serialized_end=277
+  _globals['_UPDATEMEREQUEST']._serialized_start=280
+  _globals['_UPDATEMEREQUEST']._serialized_end=707
+  _globals['_UPDATEMERESPONSE']._serialized_start=709
+  _globals['_UPDATEMERESPONSE']._serialized_end=764
+  _globals['_DELETEMEREQUEST']._serialized_start=766
+  _globals['_DELETEMEREQUEST']._serialized_end=882
+  _globals['_DELETEMERESPONSE']._serialized_start=884
+  _globals['_DELETEMERESPONSE']._serialized_end=950
+  _globals['_KEEPMEREQUEST']._serialized_start=952
+  _globals['_KEEPMEREQUEST']._serialized_end=967
+  _globals['_KEEPMERESPONSE']._serialized_start=969
+  _globals['_KEEPMERESPONSE']._serialized_end=1022
+  _globals['_FINDOPENIDREQUEST']._serialized_start=1024
+  _globals['_FINDOPENIDREQUEST']._serialized_end=1070
+  _globals['_FINDOPENIDRESPONSE']._serialized_start=1072
+  _globals['_FINDOPENIDRESPONSE']._serialized_end=1114
+  _globals['_USERSERVICE']._serialized_start=1117
+  _globals['_USERSERVICE']._serialized_end=1733
 # @@protoc_insertion_point(module_scope)

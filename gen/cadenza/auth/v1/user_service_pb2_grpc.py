@@ -45,6 +45,16 @@ class UserServiceStub:
                 request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeRequest.SerializeToString,
                 response_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeResponse.FromString,
                 _registered_method=True)
+        self.DeleteMe = channel.unary_unary(
+                '/cadenza.auth.v1.UserService/DeleteMe',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.DeleteMeRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.DeleteMeResponse.FromString,
+                _registered_method=True)
+        self.KeepMe = channel.unary_unary(
+                '/cadenza.auth.v1.UserService/KeepMe',
+                request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.KeepMeRequest.SerializeToString,
+                response_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.KeepMeResponse.FromString,
+                _registered_method=True)
         self.FindOpenId = channel.unary_unary(
                 '/cadenza.auth.v1.UserService/FindOpenId',
                 request_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.FindOpenIdRequest.SerializeToString,
@@ -64,8 +74,25 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMe(self, request, context):
-        """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+        """Changes what is given of the profile and of the name to log in by; what is not given stays.
         IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+        Mini-programs have no PATCH and POST instead.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMe(self, request, context):
+        """Ends all sessions of the person and lets the account be erased in seven days. Whoever logs in before then can take
+        it back by KeepMe. A person who has a password, a phone or a mailbox confirms by one of them: CREDENTIALS_INVALID
+        for a wrong password, CODE_INVALID for a wrong code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepMe(self, request, context):
+        """Takes back that the account is to be erased.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +117,16 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.UpdateMe,
                     request_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeRequest.FromString,
                     response_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeResponse.SerializeToString,
+            ),
+            'DeleteMe': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMe,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.DeleteMeRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.DeleteMeResponse.SerializeToString,
+            ),
+            'KeepMe': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepMe,
+                    request_deserializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.KeepMeRequest.FromString,
+                    response_serializer=cadenza_dot_auth_dot_v1_dot_user__service__pb2.KeepMeResponse.SerializeToString,
             ),
             'FindOpenId': grpc.unary_unary_rpc_method_handler(
                     servicer.FindOpenId,
@@ -152,6 +189,60 @@ class UserService:
             '/cadenza.auth.v1.UserService/UpdateMe',
             cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeRequest.SerializeToString,
             cadenza_dot_auth_dot_v1_dot_user__service__pb2.UpdateMeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.UserService/DeleteMe',
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.DeleteMeRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.DeleteMeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepMe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.auth.v1.UserService/KeepMe',
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.KeepMeRequest.SerializeToString,
+            cadenza_dot_auth_dot_v1_dot_user__service__pb2.KeepMeResponse.FromString,
             options,
             channel_credentials,
             insecure,

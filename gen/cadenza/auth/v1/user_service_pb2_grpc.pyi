@@ -36,9 +36,17 @@ class UserServiceStub:
     GetMe: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetMeRequest, _user_service_pb2.GetMeResponse]
     """Gets the user of the token that the call carries."""
     UpdateMe: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateMeRequest, _user_service_pb2.UpdateMeResponse]
-    """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+    """Changes what is given of the profile and of the name to log in by; what is not given stays.
     IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+    Mini-programs have no PATCH and POST instead.
     """
+    DeleteMe: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteMeRequest, _user_service_pb2.DeleteMeResponse]
+    """Ends all sessions of the person and lets the account be erased in seven days. Whoever logs in before then can take
+    it back by KeepMe. A person who has a password, a phone or a mailbox confirms by one of them: CREDENTIALS_INVALID
+    for a wrong password, CODE_INVALID for a wrong code.
+    """
+    KeepMe: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.KeepMeRequest, _user_service_pb2.KeepMeResponse]
+    """Takes back that the account is to be erased."""
     FindOpenId: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.FindOpenIdRequest, _user_service_pb2.FindOpenIdResponse]
     """Tells another service under which id WeChat knows a user."""
 
@@ -50,9 +58,17 @@ class UserServiceAsyncStub(UserServiceStub):
     GetMe: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetMeRequest, _user_service_pb2.GetMeResponse]  # type: ignore[assignment]
     """Gets the user of the token that the call carries."""
     UpdateMe: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateMeRequest, _user_service_pb2.UpdateMeResponse]  # type: ignore[assignment]
-    """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+    """Changes what is given of the profile and of the name to log in by; what is not given stays.
     IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+    Mini-programs have no PATCH and POST instead.
     """
+    DeleteMe: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteMeRequest, _user_service_pb2.DeleteMeResponse]  # type: ignore[assignment]
+    """Ends all sessions of the person and lets the account be erased in seven days. Whoever logs in before then can take
+    it back by KeepMe. A person who has a password, a phone or a mailbox confirms by one of them: CREDENTIALS_INVALID
+    for a wrong password, CODE_INVALID for a wrong code.
+    """
+    KeepMe: _aio.UnaryUnaryMultiCallable[_user_service_pb2.KeepMeRequest, _user_service_pb2.KeepMeResponse]  # type: ignore[assignment]
+    """Takes back that the account is to be erased."""
     FindOpenId: _aio.UnaryUnaryMultiCallable[_user_service_pb2.FindOpenIdRequest, _user_service_pb2.FindOpenIdResponse]  # type: ignore[assignment]
     """Tells another service under which id WeChat knows a user."""
 
@@ -73,9 +89,29 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateMeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.UpdateMeResponse, _abc.Awaitable[_user_service_pb2.UpdateMeResponse]]:
-        """Changes the name that is shown, the name to log in by, or both; what is not given stays.
+        """Changes what is given of the profile and of the name to log in by; what is not given stays.
         IDENTITY_IN_USE when another user logs in by that name. Phones and mailboxes are changed by binding and unbinding.
+        Mini-programs have no PATCH and POST instead.
         """
+
+    @_abc_1.abstractmethod
+    def DeleteMe(
+        self,
+        request: _user_service_pb2.DeleteMeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.DeleteMeResponse, _abc.Awaitable[_user_service_pb2.DeleteMeResponse]]:
+        """Ends all sessions of the person and lets the account be erased in seven days. Whoever logs in before then can take
+        it back by KeepMe. A person who has a password, a phone or a mailbox confirms by one of them: CREDENTIALS_INVALID
+        for a wrong password, CODE_INVALID for a wrong code.
+        """
+
+    @_abc_1.abstractmethod
+    def KeepMe(
+        self,
+        request: _user_service_pb2.KeepMeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.KeepMeResponse, _abc.Awaitable[_user_service_pb2.KeepMeResponse]]:
+        """Takes back that the account is to be erased."""
 
     @_abc_1.abstractmethod
     def FindOpenId(
