@@ -78,7 +78,7 @@ class Doors:
     async def _is_open(self, name: str, code: str, at: int) -> bool:
         if name == "grpc":
             try:
-                await self._stubs[at % len(self._stubs)].ResolveShare(ResolveShareRequest(share_code=code), timeout=5)
+                await self._stubs[at % len(self._stubs)].ResolveShare(ResolveShareRequest(share_code=code), timeout=60)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
                     raise
