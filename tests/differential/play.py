@@ -56,7 +56,6 @@ class Play:
         self.chance = random.Random(seed)
         self.found: list[str] = []
         self.reasons = Counter[str]()
-        self._tokens: list[str] = []
         self._ways: dict[str, Way] = {}
 
     @asynccontextmanager
@@ -93,7 +92,7 @@ class Play:
         await self._look()
 
     async def _case(self, binding: Binding) -> None:
-        request = wish(binding, self.chance, self._tokens)
+        request = wish(binding, self.chance)
         told = await self._asked(binding, request)
         if differences(told) and binding.method.no_side_effects:
             # Something that an earlier wish began may have ended between two of the callers.
@@ -108,9 +107,6 @@ class Play:
         """Return what each caller was told by the name of their way; all ask at the same time."""
         trace_id = uuid.UUID(int=self.chance.getrandbits(128), version=4).hex
         outcomes = await asyncio.gather(*(self._one(world, binding, request, trace_id) for world in self.worlds))
-        token = str(getattr(outcomes[0].response, "next_page_token", ""))
-        if token:
-            self._tokens.append(token)
         if any(each.reason in {"AUTH_EXPIRED", "AUTH_REQUIRED"} for each in outcomes) or self._ends(binding.method):
             await asyncio.gather(*(self._login(world) for world in self.worlds))
         return {world.name: world.told(each) for world, each in zip(self.worlds, outcomes, strict=True)}

@@ -18,9 +18,10 @@ from gateway.shapes import enum_of, is_map, message_of, shape_of
 MARK = "\N{WHITE SQUARE}"
 # Replaced by four digits of the caller, in the middle of a number, where masks hide them.
 DIGITS = "\N{WHITE DIAMOND}"
-# Around the number of one of the caller's ids, or share codes; numbers begin at the latest one.
+# Around the number of one of the caller's ids, share codes or page tokens; numbers begin at the latest one.
 OWN = "\N{BLACK SQUARE}"
 CODE = "\N{BLACK CIRCLE}"
+TOKEN = "\N{BLACK DIAMOND}"
 
 _TEXTS = (
     "",
@@ -70,12 +71,14 @@ _WHOLE = (-(2**31), -1, 0, 1, 2, 3, 7, 30, 60, 75, 100, 101, 120, 501, 3600, 86_
 _PARTS = (-1.0, 0.0, 0.5, 1.0, 60.0, 96.5, 120.0, 300.0, 1e9)
 # What only one person can have.
 _UNIQUE = frozenset({"account", "email", "phone", "provider_id", "target", "username"})
+# What ends when it likes, and is told as it stands just then.
+_LEFT_OUT = frozenset({"in_background"})
 _MOST_IDS = 12
 _DEEP = 2
 
 
-def wish(binding: Binding, chance: random.Random, tokens: list[str]) -> Message:
-    """Return a request of the method; `tokens` are page tokens that were handed out.
+def wish(binding: Binding, chance: random.Random) -> Message:
+    """Return a request of the method.
 
     What the path of the JSON route names is never empty, for an empty part is another address.
     """
@@ -83,12 +86,14 @@ def wish(binding: Binding, chance: random.Random, tokens: list[str]) -> Message:
     for field in shape_of(request).fields:
         if field.name in {each.name for each in binding.variables}:
             while not getattr(request, field.name):
-                _set(request, field, chance, tokens=tokens, deep=0)
+                _set(request, field, chance, deep=0)
+        elif field.name in _LEFT_OUT:
+            continue
         elif field.name == "seed":
             # Without one each song and text is another.
             request.seed = chance.randrange(1, 1000)  # type: ignore[attr-defined]  # the field is there
         elif chance.random() < _likely(field):
-            _set(request, field, chance, tokens=tokens, deep=0)
+            _set(request, field, chance, deep=0)
     return request
 
 
@@ -99,20 +104,20 @@ def _likely(field: FieldDescriptor) -> float:
     return 0.95 if needed else 0.35
 
 
-def _set(message: Any, field: FieldDescriptor, chance: random.Random, *, tokens: list[str], deep: int) -> None:
+def _set(message: Any, field: FieldDescriptor, chance: random.Random, *, deep: int) -> None:
     if field.containing_oneof is not None and message.WhichOneof(field.containing_oneof.name):
         return
     if is_map(field):
         return
     if field.type == FieldDescriptor.TYPE_MESSAGE:
-        _fill(message, field, chance, tokens=tokens, deep=deep)
+        _fill(message, field, chance, deep=deep)
     elif field.is_repeated:
-        getattr(message, field.name).extend(_value(field, chance, tokens) for _ in range(chance.randrange(4)))
+        getattr(message, field.name).extend(_value(field, chance) for _ in range(chance.randrange(4)))
     else:
-        setattr(message, field.name, _value(field, chance, tokens))
+        setattr(message, field.name, _value(field, chance))
 
 
-def _fill(message: Any, field: FieldDescriptor, chance: random.Random, *, tokens: list[str], deep: int) -> None:
+def _fill(message: Any, field: FieldDescriptor, chance: random.Random, *, deep: int) -> None:
     if deep >= _DEEP:
         return
     for _ in range(chance.randrange(3) if field.is_repeated else 1):
@@ -124,10 +129,10 @@ def _fill(message: Any, field: FieldDescriptor, chance: random.Random, *, tokens
             continue
         for each in shape_of(inner).fields:
             if chance.random() < 0.6:
-                _set(inner, each, chance, tokens=tokens, deep=deep + 1)
+                _set(inner, each, chance, deep=deep + 1)
 
 
-def _value(field: FieldDescriptor, chance: random.Random, tokens: list[str]) -> Any:
+def _value(field: FieldDescriptor, chance: random.Random) -> Any:
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return chance.random() < 0.5
@@ -140,13 +145,13 @@ def _value(field: FieldDescriptor, chance: random.Random, tokens: list[str]) -> 
     if kind != FieldDescriptor.CPPTYPE_STRING:
         unsigned = kind in {FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64}
         return abs(chance.choice(_WHOLE)) if unsigned else chance.choice(_WHOLE)
-    return _text(field, chance, tokens)
+    return _text(field, chance)
 
 
-def _text(field: FieldDescriptor, chance: random.Random, tokens: list[str]) -> str:
+def _text(field: FieldDescriptor, chance: random.Random) -> str:
     rules: Any = field.GetOptions().Extensions[validate_pb2.field]
     if field.name == "page_token":
-        return chance.choice(tokens[-20:]) if tokens and chance.random() < 0.6 else chance.choice(("", "nonsense"))
+        return f"{TOKEN}{chance.randrange(4)}{TOKEN}" if chance.random() < 0.6 else chance.choice(("", "nonsense"))
     if field.name in _UNIQUE or (field.name in _OF_NAME and chance.random() < 0.8):
         return chance.choice(_OF_NAME[field.name])
     if rules.string.uuid or field.name.endswith(("_id", "_ids", "share_code")):

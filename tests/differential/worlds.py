@@ -16,10 +16,10 @@ from gateway.shapes import is_map, shape_of
 from services.kit.ids import new_id
 from services.kit.rpc.errors import TRACE_KEY
 from tests.differential.ways import NAMES, Outcome
-from tests.differential.wishes import CODE, DIGITS, MARK, OWN
+from tests.differential.wishes import CODE, DIGITS, MARK, OWN, TOKEN
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-_NAMED = re.compile(f"{OWN}([0-9]+){OWN}|{CODE}([0-9]+){CODE}")
+_NAMED = re.compile(f"{OWN}([0-9]+){OWN}|{CODE}([0-9]+){CODE}|{TOKEN}([0-9]+){TOKEN}")
 # Facts that depend on when one asks.
 _VOLATILE = frozenset({"retry_after_s"})
 # What a client calls itself, which gRPC does not leave to its callers.
@@ -38,6 +38,7 @@ class World:
     token: str = ""
     ids: list[str] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
     _names: dict[str, str] = field(default_factory=dict)
 
     def headers(self, trace_id: str) -> dict[str, str]:
@@ -58,10 +59,11 @@ class World:
 
     def _owned(self, text: str) -> str:
         def theirs(found: re.Match[str]) -> str:
-            known, number = (self.ids, int(found[1])) if found[1] else (self.codes, int(found[2]))
-            if not known and found[2]:
-                return "Zz99Zz99Zz"
-            return known[-1 - number % len(known)] if known else "018f0000-0000-7000-8000-00000000beef"
+            kinds = ((self.ids, "018f0000-0000-7000-8000-00000000beef"), (self.codes, "Zz99Zz99Zz"), (self.tokens, ""))
+            number, (known, otherwise) = next(
+                (int(text), kind) for text, kind in zip(found.groups(), kinds, strict=True) if text is not None
+            )
+            return known[-1 - number % len(known)] if known else otherwise
 
         return (
             _NAMED.sub(theirs, text).replace(MARK, self.mark).replace(DIGITS, self.address.rpartition(".")[2].zfill(4))
@@ -89,6 +91,7 @@ class World:
             if each.GetOptions().debug_redact or each.name in _OF_CLIENT:
                 found[each.name] = "secret"
             elif each.name == "next_page_token":
+                self.tokens = [*self.tokens[-9:], value]
                 found[each.name] = "more"
             elif is_map(each):
                 found[each.name] = {self._said(str(key)): self._said(str(value[key])) for key in sorted(value)}
