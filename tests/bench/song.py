@@ -6,7 +6,7 @@ from typing import Any
 
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import Ffmpeg, default_binary
-from services.media.jobs.probe import probe
+from services.media.jobs.look import look
 from services.mesh.hum import write_sample_hum
 from tests.bench.children import MEGABYTE, run_child
 from tests.bench.rounds import Figures, Row, Trial, median
@@ -27,7 +27,7 @@ async def take_of(folder: Path) -> Path:
     hum = await asyncio.to_thread(write_sample_hum, folder / "hum.wav")
     made = folder / "take"
     made.mkdir()
-    playable = await Ffmpeg(default_binary()).make_playable(hum, await probe(hum), made, Limits())
+    playable = await Ffmpeg(default_binary()).make_playable(hum, look(hum), made, Limits())
     return playable.path
 
 

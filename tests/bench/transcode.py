@@ -8,22 +8,24 @@ from pathlib import Path
 
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import MP3_BITRATE, MP3_SAMPLE_RATE_HZ, Ffmpeg, default_binary
-from services.media.jobs.probe import probe
+from services.media.jobs.look import look
 from services.mesh.hum import write_sample_hum
 from tests.bench.rounds import Figures, Row, Trial
 
-LONG_S = 60
+LONG_S = (60, 240)
+LIMITS = Limits(longest_ms=300_000)
 FFMPEG_S = 60.0
 
 
 async def measure(trial: Trial) -> list[Row]:
-    """Return a row for the bundled hum and one for a minute of it."""
+    """Return a row for the bundled hum and one each for a minute and four minutes of it."""
     hum = await asyncio.to_thread(write_sample_hum, trial.folder / "hum.wav")
     rows = []
-    for name, source in (("bundled hum", hum), (f"{LONG_S} s of it", _repeated(hum, trial.folder / "long.wav"))):
+    longer = [(f"{seconds} s of it", _repeated(hum, trial.folder / f"{seconds}.wav", seconds)) for seconds in LONG_S]
+    for name, source in (("bundled hum", hum), *longer):
         pipeline, bare = Pipeline(source, trial.folder), Bare(source, trial.folder)
         series = await trial.in_turn(pipeline.run, bare.run)
-        figure = f"{name} to mp3 and waveform"
+        figure = f"{name} to mp3, waveform and loudness"
         rows.append(Row("transcode", figure, "s", "bare ffmpeg", series.ours["s"], series.reference["s"]))
     return rows
 
@@ -40,8 +42,7 @@ class Pipeline:
         """Return the seconds that one recording takes."""
         self._folder.mkdir()
         began = time.perf_counter()
-        inside = await probe(self._source)
-        await self._ffmpeg.make_playable(self._source, inside, self._folder, Limits())
+        await self._ffmpeg.make_playable(self._source, look(self._source), self._folder, LIMITS)
         took = time.perf_counter() - began
         shutil.rmtree(self._folder)
         return {"s": took}
@@ -74,11 +75,11 @@ class Bare:
         return {"s": time.perf_counter() - began}
 
 
-def _repeated(source: Path, target: Path) -> Path:
-    """Write the sound over and over until a minute is full."""
+def _repeated(source: Path, target: Path, seconds: int) -> Path:
+    """Write the sound over and over until so many seconds are full."""
     with wave.open(str(source), "rb") as file:
         parameters, data = file.getparams(), file.readframes(file.getnframes())
-    wanted = LONG_S * parameters.framerate * parameters.sampwidth * parameters.nchannels
+    wanted = seconds * parameters.framerate * parameters.sampwidth * parameters.nchannels
     with wave.open(str(target), "wb") as file:
         file.setparams(parameters)
         file.writeframes((data * (wanted // len(data) + 1))[:wanted])

@@ -20,8 +20,9 @@ from services.media.domain.errors import UploadDurationInvalid, UploadFormatInva
 from services.media.domain.sound import MP3
 from services.media.domain.upload import Limits
 from services.media.jobs import cage
-from services.media.jobs.ffmpeg import Ffmpeg, Playable, default_binary, peaks_of
-from services.media.jobs.probe import Inside, probe
+from services.media.jobs.ffmpeg import Ffmpeg, Playable, default_binary
+from services.media.jobs.look import look
+from services.media.jobs.measure import peaks_of
 from tests.media.recordings import SOUNDS, ffmpeg, sound, video
 
 _LIMITS = Limits()
@@ -32,8 +33,7 @@ async def _playable(folder: Path, data: bytes, limits: Limits = _LIMITS) -> Play
     """Return what becomes of a file with this content."""
     source = folder / "source"
     source.write_bytes(data)
-    inside = await probe(source)
-    return await Ffmpeg(default_binary()).make_playable(source, inside, folder, limits)
+    return await Ffmpeg(default_binary()).make_playable(source, look(source), folder, limits)
 
 
 @pytest.mark.parametrize("name", SOUNDS)
@@ -194,20 +194,20 @@ async def test_ffmpeg_by_itself(script: str, scheme: str, tmp_path: Path, listen
     source.write_text(script.format(target="secret.ts" if scheme == "file" else address))
 
     with pytest.raises(UploadFormatInvalid):
-        await Ffmpeg(default_binary()).make_playable(source, Inside(MP3, "mp3float", 1, 44_100, 0), tmp_path, _LIMITS)
+        await Ffmpeg(default_binary()).make_playable(source, MP3, tmp_path, _LIMITS)
     assert visits == []
 
 
 def test_peaks() -> None:
     """Each peak is the loudest magnitude of its stretch in percent, also of the lowest 16-bit value."""
-    samples = np.zeros(2560, dtype=np.int16)
-    samples[5] = -32768
-    samples[15] = 16384
+    lows, highs = np.zeros((2, 2560), dtype=np.int16)
+    lows[5] = -32768
+    highs[15] = 16384
 
-    peaks = peaks_of(samples)
+    peaks = peaks_of(lows, highs)
 
     assert (len(peaks), peaks[0], peaks[1], max(peaks[2:])) == (256, 100, 50, 0)
-    assert peaks_of(np.array([0, 16384, 0], dtype=np.int16)) == (0, 50, 0)
+    assert peaks_of(lows[:3], np.array([0, 16384, 0], dtype=np.int16)) == (0, 50, 0)
 
 
 async def test_cage_ends_what_hangs() -> None:
@@ -226,7 +226,7 @@ async def test_cage_ends_what_hangs() -> None:
     ("program", "bars"),
     [
         ("while True: pass", cage.Bars(cpu_s=1)),
-        ("print(len(bytearray(10**9)))", cage.Bars(address_space_mb=300)),
+        ("print(len(bytearray(10**9)))", cage.Bars(memory_mb=300)),
         ("open('big', 'wb').write(bytes(4_000_000))", cage.Bars(file_mb=1)),
     ],
 )

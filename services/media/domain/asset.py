@@ -47,6 +47,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Waveform:
+    """The outline of a sound and how loud it is; drawn from one channel, the mean of all."""
+
+    sample_rate_hz: int
+    samples_per_pixel: int
+    # Lowest and highest value of each pixel in turn, one signed byte each.
+    data: bytes
+    # Integrated, and the highest value between the samples (ITU-R BS.1770-4).
+    loudness_lufs: float
+    true_peak_dbtp: float
+
+
+@dataclass(frozen=True)
 class Sound:
     """A playable sound in the object store and what was measured of it."""
 

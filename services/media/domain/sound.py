@@ -20,6 +20,8 @@ class Format:
     content_type: str
     extension: str
     demuxer: str = ""
+    # What the demuxer cannot read from the file itself.
+    options: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:

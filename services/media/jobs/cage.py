@@ -1,39 +1,56 @@
-"""Run a program on a file that a stranger sent: bounded time, memory, output, and no way to hang.
+"""Run a program on a file that a stranger sent: bounded time, memory, output, and no way out or to hang.
 
-The limits are set by `sh` before it becomes the program, because Python code between fork and
-exec is not safe in a process that has used gRPC. Kernel limits hold where the platform has
-them (macOS has no limit on address space); the wall clock holds everywhere.
+The limits are set, and the door is shut, by a small Python of its own before it becomes the program:
+code between fork and exec is not safe in a process that has used gRPC. Kernel limits hold where the
+platform has them; the wall clock holds everywhere.
 """
 
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 _GRACE_S = 5.0
 # POSIX.1-2024, sh: the program cannot be executed, or is not there.
 _NOT_STARTED = frozenset({126, 127})
 _DISK_FULL = os.strerror(errno.ENOSPC)
-_SCRIPT = 'ulimit -c 0; ulimit -t "$1"; ulimit -f "$2"; ulimit -n 64; ulimit -v "$3" 2>/dev/null; shift 3; exec "$@"'
-# ulimit -f counts blocks of 512 bytes (POSIX.1-2024, ulimit).
-_BLOCK_BYTES = 512
+_MEBIBYTE = 1024 * 1024
+_CHILD = find_spec("services.media.jobs.cage_child")
 
 
 @dataclass(frozen=True)
 class Bars:
     """What a program may use."""
 
-    cpu_s: int = 20
+    cpu_s: int = 10
     wall_s: float = 30.0
-    # ffmpeg alone maps a static binary of 170 MB; decoders of sound need tens of megabytes.
+    # What it may write to; decoders of sound need tens of megabytes.
+    memory_mb: int = 512
+    # With everything it maps: ffmpeg alone is a binary of 170 MB, and each of its threads has a stack.
     address_space_mb: int = 2048
     # Of any one file it writes.
     file_mb: int = 32
     # Of each of its two output streams; the rest is read and thrown away.
     output_bytes: int = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a program can see: everything below `folder`, to write as well, and to read the paths named.
+
+    Linux keeps it from everything else, from every network and from starting others (Landlock and
+    seccomp); what a kernel does not have is left out.
+    """
+
+    folder: Path
+    read: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,18 +76,14 @@ class TookTooLong(Exception):  # the fact; the machine may be busy, so another t
     """The program had to be killed after its time by the wall clock."""
 
 
-async def run(arguments: Sequence[str], bars: Bars) -> Outcome:
+async def run(arguments: Sequence[str], bars: Bars, room: Room | None = None) -> Outcome:
     """Return how the program ended; raises TookTooLong after killing it and its children.
 
-    Raises OSError when it cannot be started. Also cancellation kills it.
+    Raises OSError when it cannot be started. Also cancellation kills it. Without a room it is
+    bounded but sees what we see.
     """
-    limits = (bars.cpu_s, bars.file_mb * 1024 * 1024 // _BLOCK_BYTES, bars.address_space_mb * 1024)
     process = await asyncio.create_subprocess_exec(
-        "/bin/sh",
-        "-c",
-        _SCRIPT,
-        "sh",
-        *(str(limit) for limit in limits),
+        *_prefix(bars, room),
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -95,6 +108,22 @@ async def run(arguments: Sequence[str], bars: Bars) -> Outcome:
         await _kill(process)
         raise
     return Outcome(code, output, complaint.decode("utf-8", "replace"))
+
+
+def _prefix(bars: Bars, room: Room | None) -> list[str]:
+    """Return the command that sets the limits, shuts the room and becomes the program named after it."""
+    assert _CHILD is not None
+    limits = {
+        "CORE": 0,
+        "CPU": bars.cpu_s,
+        "FSIZE": bars.file_mb * _MEBIBYTE,
+        "NOFILE": 64,
+        "DATA": bars.memory_mb * _MEBIBYTE,
+        "AS": bars.address_space_mb * _MEBIBYTE,
+    }
+    shut = {"folder": str(room.folder.resolve()), "read": [str(path) for path in room.read]} if room else None
+    # -I: neither the environment nor the current folder decides what is imported; -S: it needs nothing installed.
+    return [sys.executable, "-I", "-S", str(_CHILD.origin), json.dumps({"limits": limits, "room": shut})]
 
 
 async def _read(stream: asyncio.StreamReader, most: int) -> bytes:

@@ -21,7 +21,7 @@ from services.media.domain.errors import (
 from services.media.domain.sound import MP3
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import Ffmpeg
-from services.media.jobs.probe import probe
+from services.media.jobs.look import look
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import Transcodes
 
@@ -58,10 +58,9 @@ class Transcode:
             source = folder / "source"
             sha256 = await self._fetch(asset, source)
             await run.progress(20, "the file is here")
-            inside = await probe(source)
-            await run.progress(30, f"{inside.codec}, {inside.channels} channels, {inside.sample_rate_hz} Hz")
-            playable = await self._ffmpeg.make_playable(source, inside, folder, self._limits)
-            await run.progress(80, "encoded")
+            found = await asyncio.to_thread(look, source)
+            playable = await self._ffmpeg.make_playable(source, found, folder, self._limits)
+            await run.progress(80, f"{playable.codec} in {found.name} encoded")
             data = await asyncio.to_thread(playable.path.read_bytes)
         finally:
             await asyncio.to_thread(_remove, folder)
