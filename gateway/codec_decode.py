@@ -16,11 +16,11 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.shapes import enum_of, is_map, is_well_known, map_parts, message_of, numbers_of
+from gateway.spelling import FLOAT_MAX, TIME
 
 Convert = Callable[[Any], Any]
 
 _Field = FieldDescriptor
-_FLOAT_MAX: Final = float.fromhex("0x1.fffffep+127")
 _INFINITE: Final = float("inf")
 
 
@@ -156,19 +156,20 @@ def _double(value: Any) -> float:
 
 def _single(value: Any) -> float:
     number = _double(value)
-    if not -_FLOAT_MAX <= number <= _FLOAT_MAX:
+    if not -FLOAT_MAX <= number <= FLOAT_MAX:
         raise Refused
     return number
 
 
 def _octets(value: Any) -> bytes:
-    if type(value) is not str:
+    # The decoder would take any number of signs of padding.
+    if type(value) is not str or len(value) % 4 or value.endswith("==="):
         raise Refused
     return base64.b64decode(value, validate=True)
 
 
 def _time(value: Any) -> Timestamp:
-    if type(value) is not str:
+    if type(value) is not str or not TIME.fullmatch(value):
         raise Refused
     time = Timestamp()
     time.FromJsonString(value)

@@ -2,11 +2,10 @@
 
 Only what the compiled readers refuse comes here, so this may be slow; it may not be lenient.
 `json_format` takes a few things a client cannot mean (true or 1.5 for an enum, a list for a
-message, base64 with foreign letters, one field in two spellings), and those are refused here.
+message, numbers with spaces, one field in two spellings), and those are refused here.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -16,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.shapes import (
+    WRAPPERS,
     enum_of,
     is_map,
     is_well_known,
@@ -26,6 +26,7 @@ from gateway.shapes import (
     shape_of,
     words_of,
 )
+from gateway.spelling import well_spelled, well_spelled_key
 from services.kit.errors import FieldViolation, ParamInvalid
 
 M = TypeVar("M", bound=Message)
@@ -35,7 +36,6 @@ MOST_VALUES: Final = 20_000
 
 _Field = FieldDescriptor
 _CONTAINERS = (dict, list)
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 _LONGEST_NAME = 64
 
 
@@ -136,10 +136,14 @@ def _canonical_message(tree: Any, descriptor: Descriptor, path: str) -> Any:
         if field is not None and field.name in seen:
             _refuse(f"{path}.{field.name}" if path else field.name, "duplicate", "is given twice in two spellings")
         seen.add(field.name if field else key)
+        if value is None and field is not None and field.is_repeated:
+            continue  # null is no list, and none is what it means; json_format stumbles over a list of Values
         if field is None or value is None:
             spelled[key] = value
         elif is_map(field) and isinstance(value, dict):
-            inner = map_parts(field)[1]
+            outer, inner = map_parts(field)
+            if not all(well_spelled_key(outer, name) for name in value):
+                _refuse(here, "type", "must be an object whose keys are of one kind")
             spelled[key] = {name: _canonical(each, inner, f"{here}.{name}") for name, each in value.items()}
         elif field.is_repeated and isinstance(value, list):
             spelled[key] = [_canonical(each, field, f"{here}[{index}]") for index, each in enumerate(value)]
@@ -149,14 +153,16 @@ def _canonical_message(tree: Any, descriptor: Descriptor, path: str) -> Any:
 
 
 def _canonical(value: Any, field: FieldDescriptor, path: str) -> Any:
+    if not well_spelled(field, value):
+        _refuse(path, "type", expected(field))
     if field.type == _Field.TYPE_MESSAGE:
+        if message_of(field).full_name in WRAPPERS and value is not None:
+            return _canonical(value, message_of(field).fields_by_name["value"], path)
         return _canonical_message(value, message_of(field), path)
     if field.type == _Field.TYPE_ENUM and enum_of(field).full_name != "google.protobuf.NullValue":
         if type(value) not in {str, int}:
             _refuse(path, "type", expected(field))
         return numbers_of(enum_of(field)).get(value, value)
-    if field.type == _Field.TYPE_BYTES and isinstance(value, str) and not _BASE64.fullmatch(value):
-        _refuse(path, "type", expected(field))
     return value
 
 

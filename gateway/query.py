@@ -6,7 +6,6 @@ question than the one that was asked.
 """
 
 import base64
-import binascii
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,7 +16,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.codec_strict import expected
-from gateway.shapes import enum_of, is_map, message_of, names_of, numbers_of, shape_of
+from gateway.shapes import WRAPPERS, enum_of, is_map, message_of, names_of, numbers_of, shape_of
+from gateway.spelling import BASE64, FLOAT_MAX, LENGTH_OF_TIME, NUMBER, TIME
 from gateway.templates import Variable
 from services.kit.errors import FieldViolation, ParamInvalid
 
@@ -139,13 +139,16 @@ def _word(enum: EnumDescriptor) -> Callable[[str], int]:
 def _special_reader(descriptor: Descriptor) -> Callable[[str], Any]:
     """Return the reader of a type that protobuf's JSON writes as one plain value."""
     cls: Any = GetMessageClass(descriptor)
-    if descriptor.full_name in _WRAPPERS:
+    pattern = TIME if descriptor.full_name == "google.protobuf.Timestamp" else LENGTH_OF_TIME
+    if descriptor.full_name in WRAPPERS:
         inner = _reader(descriptor.fields_by_name["value"])
         return lambda text: cls(value=inner(text))
     if descriptor.full_name == _MASK:
         return lambda text: cls(paths=[_mask_path(path) for path in text.split(",") if text])
 
     def read(text: str) -> Any:
+        if not pattern.fullmatch(text):
+            raise ValueError(text)
         value: Any = cls()
         value.FromJsonString(text)
         return value
@@ -175,7 +178,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _number(most: float) -> Callable[[str], float]:
     def read(text: str) -> float:
-        if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+        if len(text) > _LONGEST_NUMBER or not NUMBER.fullmatch(text):
             raise ValueError(text)
         value = float(text)
         if not -most <= value <= most:
@@ -186,10 +189,9 @@ def _number(most: float) -> Callable[[str], float]:
 
 
 def _octets(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.translate({ord("-"): "+", ord("_"): "/"}) + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error as error:
-        raise ValueError(text) from error
+    if not BASE64.fullmatch(text):
+        raise ValueError(text)
+    return base64.urlsafe_b64decode(text.translate({ord("+"): "-", ord("/"): "_"}) + "=" * (-len(text) % 4))
 
 
 def _text(text: str) -> str:
@@ -204,17 +206,12 @@ _READERS: Final[Mapping[int, Callable[[str], Any]]] = {
     _Field.CPPTYPE_INT64: _whole(-(2**63), 2**63 - 1),
     _Field.CPPTYPE_UINT32: _whole(0, 2**32 - 1),
     _Field.CPPTYPE_UINT64: _whole(0, 2**64 - 1),
-    _Field.CPPTYPE_FLOAT: _number(float.fromhex("0x1.fffffep+127")),
+    _Field.CPPTYPE_FLOAT: _number(FLOAT_MAX),
     _Field.CPPTYPE_DOUBLE: _number(sys.float_info.max),
 }
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _MASK: Final = "google.protobuf.FieldMask"
 _MASK_PATH = re.compile(r"[a-z][A-Za-z0-9_]*(\.[a-z][A-Za-z0-9_]*)*", re.ASCII)
-_WRAPPERS: Final = frozenset(
-    f"google.protobuf.{kind}Value"
-    for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
-)
-_SPECIAL: Final = _WRAPPERS | {"google.protobuf.Timestamp", "google.protobuf.Duration", _MASK}
+_SPECIAL: Final = WRAPPERS | {"google.protobuf.Timestamp", "google.protobuf.Duration", _MASK}
 
 
 def _refuse(field: str, rule: str, description: str) -> NoReturn:

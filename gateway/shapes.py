@@ -7,10 +7,16 @@ and `JOB_STATE_QUEUED` of `JobState` is `queued`. No table is kept by hand.
 
 import re
 from functools import cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
+
+# The well-known types that hold one plain value, which JSON writes without them.
+WRAPPERS: Final = frozenset(
+    f"google.protobuf.{kind}Value"
+    for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
+)
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 

@@ -9,17 +9,21 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from google.api import annotations_pb2
-from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, wrappers_pb2
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    field_mask_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from cadenza.auth.v1 import session_service_pb2, user_service_pb2
-from cadenza.composer.v1 import job_service_pb2, track_service_pb2
-from cadenza.media.v1 import asset_service_pb2
-from cadenza.share.v1 import share_service_pb2
-from cadenza.wallet.v1 import credit_service_pb2
+from gateway.routes import public_bindings
 from gateway.shapes import enum_of, is_map, is_well_known, map_parts, message_of
 
 _F = descriptor_pb2.FieldDescriptorProto
@@ -107,28 +111,12 @@ def _describe() -> descriptor_pb2.FileDescriptorProto:
 
 _POOL = descriptor_pool.Default()
 # The file of Any is named so that every file `Kinds` depends on is loaded before it.
-_LOADED = (any_pb2, duration_pb2, struct_pb2, wrappers_pb2)
+_LOADED = (any_pb2, duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
 _POOL.AddSerializedFile(_describe().SerializeToString())
 Kinds: Any = GetMessageClass(_POOL.FindMessageTypeByName("tests.v1.Kinds"))
 
-_SERVICE_FILES = (
-    session_service_pb2,
-    user_service_pb2,
-    job_service_pb2,
-    track_service_pb2,
-    asset_service_pb2,
-    share_service_pb2,
-    credit_service_pb2,
-)
 WIRE_TYPES: list[type[Message]] = sorted(
-    {
-        GetMessageClass(kind)
-        for file in _SERVICE_FILES
-        for service in file.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-        if method.GetOptions().HasExtension(annotations_pb2.http)
-        for kind in (method.input_type, method.output_type)
-    },
+    {cls for binding in public_bindings() for cls in (binding.method.request_type, binding.method.response_type)},
     key=lambda cls: str(cls.DESCRIPTOR.full_name),
 )
 

@@ -1,78 +1,49 @@
 """The codec against `json_format`: random messages of every type, both ways, and hostile input."""
 
 import json
-import random
-import zlib
 from typing import Any
 
-import orjson
 import pytest
 from google.protobuf import json_format
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from cadenza.composer.v1.track_service_pb2 import CreateTrackRequest
 from gateway.codec import Codec
-from gateway.shapes import enum_of, is_map, is_well_known, map_parts, message_of, shape_of, words_of
+from gateway.shapes import shape_of
 from services.kit.errors import ParamInvalid
-from tests.gateway.kinds import WIRE_TYPES, Kinds, random_message
+from tests.gateway.codecs import bytes_of, conformance, differences, taken, wrongly_taken
+from tests.gateway.conformance import DIFFERENT
+from tests.gateway.hostile import hostile
+from tests.gateway.kinds import WIRE_TYPES, Kinds
 
-_ROUNDS = 1000
-_WIDE = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
-
-
-def _bytes(message: Message) -> bytes:
-    return message.SerializeToString(deterministic=True)
-
-
-def _house(values: Any, message: Any) -> Any:
-    """Return what `json_format` wrote in the spelling that the gateway promises."""
-    descriptor = shape_of(message)
-    if is_well_known(descriptor):
-        return values
-    spelled: dict[str, Any] = {}
-    for field in descriptor.fields:
-        if field.name not in values:
-            if field.message_type is None or field.message_type.full_name != "google.protobuf.Value":
-                spelled[field.name] = None
-            continue
-        value, held = values[field.name], getattr(message, field.name)
-        if is_map(field):
-            inner = map_parts(field)[1]
-            typed = {str(key).lower() if isinstance(key, bool) else str(key): each for key, each in held.items()}
-            spelled[field.name] = {key: _house_value(each, inner, typed[key]) for key, each in value.items()}
-        elif field.is_repeated:
-            pairs = zip(value, held, strict=True)
-            spelled[field.name] = [_house_value(each, field, typed_each) for each, typed_each in pairs]
-        else:
-            spelled[field.name] = _house_value(value, field, held)
-    return spelled
-
-
-def _house_value(value: Any, field: FieldDescriptor, held: Any) -> Any:
-    if field.type == FieldDescriptor.TYPE_ENUM:
-        return words_of(enum_of(field))[held]
-    if field.type == FieldDescriptor.TYPE_MESSAGE:
-        return _house(value, held) if not is_well_known(message_of(field)) else value
-    return int(value) if field.cpp_type in _WIDE else value
+_ROUNDS = 100
+_MUTANTS = 3000
 
 
 @pytest.mark.point(10)
 @pytest.mark.parametrize("cls", [Kinds, *WIRE_TYPES], ids=lambda cls: cls.DESCRIPTOR.full_name)
-def test_a_thousand_random_messages_go_both_ways_as_json_format_says(cls: type[Message]) -> None:
+def test_random_messages_go_both_ways_as_json_format_says(cls: type[Message]) -> None:
     """Encoding equals json_format's in our spelling, and decoding either spelling gives the message back."""
-    codec, chance = Codec(), random.Random(zlib.crc32(cls.DESCRIPTOR.full_name.encode()))
-    for turn in range(_ROUNDS if cls.DESCRIPTOR.fields else 1):
-        message = random_message(cls, chance, turn % 2 if cls is Kinds else 3)
-        ours = codec.encode(message)
-        theirs = json_format.MessageToDict(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-        assert ours == _house(theirs, message)
-        raw = orjson.dumps(ours)
-        assert _bytes(codec.decode(raw, cls)) == _bytes(message)
-        camel = json_format.MessageToJson(message, indent=None).encode()
-        assert _bytes(codec.decode(camel, cls)) == _bytes(message)
+    assert differences(cls, rounds=_ROUNDS) == []
+
+
+@pytest.mark.point(10)
+def test_the_cases_of_protobufs_own_suite_come_out_as_it_says() -> None:
+    """Every case of the official conformance suite is answered as it demands, but for those named with a reason."""
+    assert {name for name, passed in conformance() if not passed} == set(DIFFERENT)
+
+
+@pytest.mark.point(10, 11)
+def test_hostile_texts_are_refused_and_none_is_taken() -> None:
+    """A thousand texts that are no JSON, too much, doubled, or of a wrong kind are PARAM_INVALID, each one."""
+    assert taken() == []
+    assert len(list(hostile())) > 1000
+
+
+@pytest.mark.point(11)
+def test_what_json_format_refuses_is_never_taken_whatever_is_broken() -> None:
+    """Valid JSON with a few bytes changed is read as json_format reads it, or refused."""
+    assert wrongly_taken(rounds=_MUTANTS) == []
 
 
 _ODD: tuple[Any, ...] = (
@@ -117,20 +88,23 @@ _ODD: tuple[Any, ...] = (
 def test_an_odd_value_is_accepted_exactly_when_json_format_accepts_it(field: str) -> None:
     """Each of the odd values in each kind of field is judged as json_format judges it, and read alike.
 
-    Stricter on purpose: enums take no booleans and fractions, messages no lists, bytes no foreign letters.
+    Stricter on purpose: enums take no booleans and fractions, messages no lists, bytes no foreign letters, and
+    numbers neither booleans nor spaces.
     """
     codec = Codec()
     for value in _ODD:
         raw = json.dumps({field: value}).encode()
         values = {field: _canonical(value, field)}
         try:
-            expected: bytes | None = _bytes(json_format.ParseDict(values, Kinds()))
+            expected: bytes | None = bytes_of(json_format.ParseDict(values, Kinds()))
         except Exception:  # noqa: BLE001  # json_format raises half a dozen kinds
             expected = None
         if _stricter(field, value):
             expected = None
+        if field == "many_value" and value is None:
+            expected = b""  # null means an empty list everywhere; json_format stumbles over this one
         try:
-            read: bytes | None = _bytes(codec.decode(raw, Kinds))
+            read: bytes | None = bytes_of(codec.decode(raw, Kinds))
             named = field
         except ParamInvalid as refusal:
             read, named = None, refusal.violations[0].field
@@ -155,6 +129,8 @@ def _stricter(field: str, value: Any) -> bool:
         return inner in ([], "")
     if field.endswith("enum"):
         return isinstance(inner, bool | float)
+    if field.endswith(("double", "float")):
+        return isinstance(inner, bool) or inner == " 1"
     if field.endswith("bytes"):
         return inner in ("1.0", " 1", "2026-01-01T00:00:00Z", "2026-13-01T00:00:00Z")  # a list cannot be hashed
     return False
