@@ -17,6 +17,8 @@ from gateway.observe import observing
 from gateway.openapi import document
 from gateway.pages import add_pages
 from gateway.pages_media import COVER, SOUND, SharedMedia
+from gateway.resumable import SERVICE as RESUMABLE
+from gateway.resumable import Resumables
 from gateway.routes import Binding, public_bindings
 from gateway.rpc import RpcPaths, speaking
 from gateway.sockets import PATH as SOCKET
@@ -41,6 +43,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     bindings = public_bindings() if bindings is None else bindings
     transcoder = Transcoder(Codec(), peers, config)
     streams, uploads = EventStreams(transcoder, config), Uploads(transcoder, config)
+    resumables = Resumables(transcoder, config, bindings)
     health = HealthPages(tuple(sorted({each.service for each in bindings})), peers, redis, config)
 
     app = web.Application(
@@ -55,7 +58,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     )
     app.on_response_prepare.append(adding_headers(config))
 
-    add_bindings(app, bindings, transcoder=transcoder, streams=streams, uploads=uploads)
+    add_bindings(app, bindings, transcoder=transcoder, streams=streams, uploads=uploads, resumables=resumables)
     rpc = RpcPaths(transcoder, config)
     rpc.add(app, bindings)
     add_webhooks(app, peers)
@@ -89,19 +92,29 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
 
 
 def add_bindings(
-    app: web.Application, bindings: list[Binding], *, transcoder: Transcoder, streams: EventStreams, uploads: Uploads
+    app: web.Application,
+    bindings: list[Binding],
+    *,
+    transcoder: Transcoder,
+    streams: EventStreams,
+    uploads: Uploads,
+    resumables: Resumables,
 ) -> None:
     """Serve every binding with the handler of its kind; they come in the order in which they are to be tried."""
     resources: dict[str, TemplateResource] = {}
     for binding in bindings:
         kind: Callable[[Binding], Handler] = transcoder.unary
-        if binding.method.client_streaming:
+        if binding.method.service == RESUMABLE:
+            kind = resumables.handler
+        elif binding.method.client_streaming:
             kind = uploads.handler
         elif binding.method.server_streaming:
             kind = streams.handler
         if binding.path not in resources:
             resources[binding.path] = TemplateResource(binding.template)
             app.router.register_resource(resources[binding.path])
+            if binding.method.service == RESUMABLE:
+                resources[binding.path].add_route("OPTIONS", resumables.describe)
         handler = kind(binding)
         resources[binding.path].add_route(binding.verb, handler)
         if binding.verb == "GET" and not binding.method.server_streaming:

@@ -20,6 +20,7 @@ def describing(config: Config) -> Handler:
             "max_bytes": config.upload_limit_mb * MEBIBYTE,
             "max_bytes_wxmp": config.upload_limit_wxmp_mb * MEBIBYTE,
             "max_bytes_presigned": config.upload_limit_presigned_mb * MEBIBYTE,
+            "max_bytes_resumable": config.upload_limit_resumable_mb * MEBIBYTE,
             "min_duration_ms": round(config.audio_shortest_s * 1000),
             "max_duration_ms": round(config.audio_longest_s * 1000),
             "formats": list(FORMATS),

@@ -52,6 +52,11 @@ class Config(ProcessConfig):
     upload_limit_presigned_mb: int = setting(
         "UPLOAD_LIMIT_PRESIGNED_MB", 100, doc="largest upload by a signed address in MiB"
     )
+    upload_limit_resumable_mb: int = setting(
+        "UPLOAD_LIMIT_RESUMABLE_MB",
+        100,
+        doc="largest upload that can be resumed in MiB; a mini-program's stays smaller",
+    )
     audio_shortest_s: float = setting("AUDIO_SHORTEST_S", 1.0, doc="shortest recording in seconds")
     audio_longest_s: float = setting("AUDIO_LONGEST_S", 180.0, doc="longest recording in seconds")
     poll_interval_ms: int = setting(

@@ -70,6 +70,10 @@ STATUSES: Final[Mapping[str, int]] = {
     "UPLOAD_URL_EXPIRED": 403,
     "ASSET_NOT_READY": 409,
     "ASSET_IN_USE": 409,
+    "UPLOAD_OFFSET_WRONG": 409,
+    "UPLOAD_LOCKED": 423,
+    # The number that tus 1.0 gives to a checksum that does not match.
+    "UPLOAD_CHECKSUM_WRONG": 460,
     "TAKE_SILENT": 422,
     "TAKE_NOISE": 422,
     "TAKE_SPEECH": 422,
@@ -112,7 +116,7 @@ STATUSES: Final[Mapping[str, int]] = {
 }
 
 _FALLBACK: Final = "UNKNOWN_ERROR"
-_RETRY_AFTER_S: Final = {429: "5", 503: "2"}
+_RETRY_AFTER_S: Final = {423: "1", 429: "5", 503: "2"}
 _UNAUTHORIZED: Final = 401
 _AWAY: Final = 503
 _FIRST_ERROR: Final = 400

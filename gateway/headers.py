@@ -19,12 +19,14 @@ from services.kit.errors import PermissionDenied
 
 EXPOSED: Final = (
     "X-Trace-Id, X-Request-Id, Location, Retry-After, Allow, WWW-Authenticate, ETag, Content-Range, Accept-Ranges, "
-    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy"
+    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, Tus-Resumable, Tus-Version, "
+    "Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata"
 )
 ALLOWED: Final = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Platform, X-App-Version, X-Device-Id, "
     "Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent, "
-    "X-Request-Id, X-Trace-Id, X-Timeout-Ms, X-No-Compression, traceparent"
+    "X-Request-Id, X-Trace-Id, X-Timeout-Ms, X-No-Compression, traceparent, Tus-Resumable, Upload-Length, "
+    "Upload-Offset, Upload-Metadata, Upload-Checksum, Upload-Defer-Length, X-HTTP-Method-Override, Content-MD5"
 )
 _METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _PREFLIGHT_S: Final = "7200"

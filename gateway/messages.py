@@ -133,6 +133,16 @@ MESSAGES: Final[Mapping[str, Sentence]] = {
     "ASSET_IN_USE": Sentence(
         "素材正在被歌曲使用，请先结束或删除相关歌曲。", "A track uses this file. Finish or delete the track first."
     ),
+    "UPLOAD_OFFSET_WRONG": Sentence(
+        "上传进度与服务器不一致，请从服务器记录的位置继续。",
+        "The upload does not go on where it stopped. Ask where it stands and go on from there.",
+    ),
+    "UPLOAD_LOCKED": Sentence(
+        "该文件正在另一处上传，请稍后再试。", "This file is being uploaded elsewhere. Try again in a moment."
+    ),
+    "UPLOAD_CHECKSUM_WRONG": Sentence(
+        "文件内容校验失败，请重新上传这一部分。", "The bytes arrived damaged. Upload this part again."
+    ),
     "TAKE_SILENT": Sentence(
         "录音几乎没有声音，请靠近麦克风再录一次。",
         "The take is silent. Move closer to the microphone and record again.",

@@ -10,6 +10,8 @@ from gateway.comments import read_comments
 from gateway.envelope import CODES, JSON, STATUSES
 from gateway.forms import ARRAY, EVENT_STREAM, LINES
 from gateway.messages import MESSAGES
+from gateway.resumable import BYTES
+from gateway.resumable import SERVICE as RESUMABLE
 from gateway.routes import Binding
 from gateway.schemas import Schema, Schemas
 from gateway.shapes import message_of, shape_of
@@ -97,7 +99,10 @@ def _parameters(binding: Binding, schemas: Schemas) -> list[Schema]:
     else:
         found.append(_header("Last-Event-ID", "Sequence of the last event that arrived; the stream goes on after it."))
         found.append(_header("access_token", "The token, for clients that cannot send headers.", place="query"))
-    if method.has_request_id or method.client_streaming:
+    if method.service == RESUMABLE and method.client_streaming:
+        found.append(_header("Upload-Offset", "How many bytes of the file have come before."))
+        found.append(_header("Upload-Checksum", "Algorithm, a space, and the digest of these bytes in base64."))
+    elif method.has_request_id or method.client_streaming:
         found.append(_header(IDEMPOTENCY_HEADER, "Name of this wish; a repeat returns the first answer."))
     return found
 
@@ -107,6 +112,9 @@ def _header(name: str, words: str, *, place: str = "header") -> Schema:
 
 
 def _body(binding: Binding, schemas: Schemas) -> Schema:
+    if binding.method.service == RESUMABLE and binding.method.client_streaming:
+        file = {"type": "string", "contentMediaType": "application/octet-stream"}
+        return {"required": True, "content": {BYTES: {"schema": file}}}
     if binding.method.client_streaming:
         file = {"type": "string", "contentMediaType": "application/octet-stream"}
         form = {"type": "object", "properties": {FIELD: file}, "required": [FIELD]}

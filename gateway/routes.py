@@ -25,6 +25,7 @@ from services.kit.rpc.method import ContractError, Method, method_of
 VERBS: Final = ("get", "post", "put", "patch", "delete")
 
 _BODYLESS = frozenset({"GET", "DELETE"})
+_UPLOADING = frozenset({"POST", "PATCH"})
 _OK: Final = 200
 _BYTES: Final = "google.api.HttpBody"
 _MASK: Final = "google.protobuf.FieldMask"
@@ -169,13 +170,13 @@ def _problem(binding: Binding) -> str:
     body = request.fields_by_name.get(binding.body)
     message = body is not None and not body.is_repeated and bool(_type_of(body))
     single = binding.response_body in answer.fields_by_name and not method.server_streaming
-    upload = not method.server_streaming and binding.verb == "POST" and binding.body == "*"
+    upload = not method.server_streaming and binding.verb in _UPLOADING and binding.body == "*"
     faults = {
         f"{_BYTES} is not read or answered": _BYTES in {request.full_name, answer.full_name},
         f"{binding.verb} takes no body": bool(binding.body) and binding.verb in _BODYLESS,
         f"the body {binding.body} is no message field of the request": binding.body not in {"", "*"} and not message,
         f"the answer {binding.response_body} is no field of a single response": binding.response_body and not single,
-        "an upload is a POST with the body *, and is answered once": method.client_streaming and not upload,
+        "an upload is a POST or PATCH with the body *, and is answered once": method.client_streaming and not upload,
         "a stream of events is a GET": method.server_streaming and binding.verb != "GET",
     }
     return next((words for words, wrong in faults.items() if wrong), "")

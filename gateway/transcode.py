@@ -44,6 +44,11 @@ class Transcoder:
         self._config = config
         self._pause = str(-(-config.poll_interval_ms // 1000))
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds a call may take whose contract names no deadline."""
+        return self._config.call_deadline_s
+
     def stub(self, binding: Binding) -> Any:
         """Return the callable of the binding's method, ready to be kept: channels reconnect by themselves."""
         method, channel = binding.method, self._peers.channel(binding.service)

@@ -120,6 +120,11 @@ export const listAssets = call("GET", "/api/v1/assets");
 export const watchAsset = call("GET", "/api/v1/assets/{asset_id}/events");
 export const listAssetEvents = call("GET", "/api/v1/assets/{asset_id}/log");
 export const deleteAsset = call("DELETE", "/api/v1/assets/{asset_id}");
+// cadenza.media.v1.ResumableUploadService
+export const createUpload = call("POST", "/api/v1/uploads", true);
+export const getUpload = call("GET", "/api/v1/uploads/{asset_id}");
+export const appendUpload = call("PATCH", "/api/v1/uploads/{asset_id}", true);
+export const deleteUpload = call("DELETE", "/api/v1/uploads/{asset_id}");
 // cadenza.share.v1.ReportService
 export const reportShare = call("POST", "/api/v1/reports", true);
 export const listReports = call("GET", "/api/v1/admin/reports");

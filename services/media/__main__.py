@@ -8,6 +8,7 @@ from datetime import timedelta
 from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
 from cadenza.media.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
 from cadenza.media.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
+from cadenza.media.v1.resumable_upload_service_pb2_grpc import add_ResumableUploadServiceServicer_to_server
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
@@ -23,9 +24,11 @@ from services.kit.rpc.serve import serve
 from services.media.config import Config
 from services.media.rpc.asset import AssetServicer
 from services.media.rpc.ownership import OwnershipServicer
+from services.media.rpc.resumable_upload import ResumableUploadServicer
 from services.media.storage.ownership import OWNED
 from services.media.storage.tables import jobs, moves
 from services.media.usecases.asset import Assets
+from services.media.usecases.resumable_upload import ResumableUploads
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import POLICY, Sweep, Transcodes
 from services.media.usecases.upload import Uploads
@@ -55,16 +58,18 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             abandoned=abandoned,
             open_most=config.assets_open_most,
         )
+        resumable = ResumableUploads(db, shelf, uploads, now, abandoned=abandoned)
         sweep = Sweep(db, shelf, now, abandoned=abandoned)
         yield Application(
             name="media",
             services=[
                 Registered(add_AssetServiceServicer_to_server, AssetServicer(assets, uploads)),
+                Registered(add_ResumableUploadServiceServicer_to_server, ResumableUploadServicer(resumable, assets)),
                 Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Ownership(db, moves, OWNED, now))),
             ],
             # Without Redis everything is taken in and only starts later, so its absence is no illness.
             pings={"database": db.ping, "objects": shelf.ping},
-            background=[shelf.dispatcher.run, sweep.run],
+            background=[shelf.dispatcher.run, sweep.run, resumable.run],
         )
 
 

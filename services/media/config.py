@@ -18,6 +18,11 @@ class Config(ProcessConfig):
     upload_limit_presigned_mb: int = setting(
         "UPLOAD_LIMIT_PRESIGNED_MB", 100, doc="largest upload by a signed address in MiB"
     )
+    upload_limit_resumable_mb: int = setting(
+        "UPLOAD_LIMIT_RESUMABLE_MB",
+        100,
+        doc="largest upload that can be resumed in MiB; a mini-program's stays smaller",
+    )
     audio_shortest_s: float = setting("AUDIO_SHORTEST_S", 1.0, doc="shortest recording in seconds")
     audio_longest_s: float = setting("AUDIO_LONGEST_S", 180.0, doc="longest recording in seconds")
     assets_open_most: int = setting("ASSETS_OPEN_MOST", 50, doc="unfinished uploads that one person may have at a time")
@@ -38,6 +43,7 @@ class Config(ProcessConfig):
             proxy_bytes=self.upload_limit_mb * MEBIBYTE,
             mini_program_bytes=self.upload_limit_wxmp_mb * MEBIBYTE,
             presigned_bytes=self.upload_limit_presigned_mb * MEBIBYTE,
+            resumable_bytes=self.upload_limit_resumable_mb * MEBIBYTE,
             shortest_ms=round(self.audio_shortest_s * 1000),
             longest_ms=round(self.audio_longest_s * 1000),
         )

@@ -197,7 +197,7 @@ async def test_every_reason_arrives_with_its_own_status_and_number(
     fakes.credits.answer = fail
     status, body, headers = await ask(http, "GET", "/api/v1/wallet/balance")
     assert (status, body["error"]) == (STATUSES[reason], reason)
-    assert ("Retry-After" in headers) == (status in {429, 503})
+    assert ("Retry-After" in headers) == (status in {423, 429, 503})
     assert ("WWW-Authenticate" in headers) == (status == 401)
 
 

@@ -7,23 +7,24 @@ object or the new one and never a mixture, also after a crash.
 
 import asyncio
 import hashlib
-import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 from services.kit.clock import Clock, now
 from services.kit.ids import new_id
+from services.kit.objects import files
+from services.kit.objects.files import reaching
 from services.kit.objects.signing import Grant, Signer
 from services.kit.objects.store import (
     Data,
     Meter,
     ObjectNotFound,
     ObjectUrlInvalid,
+    Part,
     PresignedPut,
     StoredObject,
     checked_expiry,
@@ -31,8 +32,6 @@ from services.kit.objects.store import (
     out_of_reach,
     pieces_of,
 )
-
-T = TypeVar("T")
 
 _PIECE_BYTES = 256 * 1024
 _FACTS = ".json"
@@ -65,15 +64,15 @@ class LocalObjectStore:
         meter, digest = Meter(size, limit), hashlib.sha256()
         bytes_path = facts_path.with_name(f"{facts_path.stem}.{new_id()}")
         try:
-            file = await asyncio.to_thread(_create, bytes_path)
+            file = await asyncio.to_thread(files.create, bytes_path)
         except OSError as error:
             raise out_of_reach(error) from error
         try:
             async for piece in pieces_of(data, meter, _PIECE_BYTES):
                 digest.update(piece)
-                await _reaching(file.write, piece)
+                await reaching(file.write, piece)
             stored = StoredObject(key, meter.count, digest.hexdigest()[:32], content_type, digest.hexdigest())
-            await _reaching(_commit, file, facts_path, stored)
+            await reaching(files.commit, file, facts_path, stored)
         except BaseException:
             # Without its facts nobody finds the file; a thread may still be writing to it.
             with suppress(OSError):
@@ -83,6 +82,22 @@ class LocalObjectStore:
             file.close()
         return stored
 
+    async def begin_parts(self, key: str, *, content_type: str) -> str:
+        """Return the id of a new object in parts; see ObjectStore."""
+        return await reaching(files.begin_parts, self._facts_path(key), content_type)
+
+    async def put_part(self, key: str, parts_id: str, number: int, data: bytes | bytearray) -> Part:
+        """Store one part as a file of its own; see ObjectStore."""
+        return await reaching(files.put_part, self._facts_path(key), parts_id, number, data)
+
+    async def finish_parts(self, key: str, parts_id: str, parts: Sequence[Part]) -> None:
+        """Make one object of the parts; see ObjectStore."""
+        await reaching(files.finish_parts, self._facts_path(key), key, parts_id, parts)
+
+    async def abort_parts(self, key: str) -> None:
+        """Remove the files of every unfinished object of the key."""
+        await reaching(files.remove_parts, self._facts_path(key))
+
     async def open(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes of a slice; see ObjectStore."""
         file = await asyncio.to_thread(self._open, key)
@@ -91,7 +106,7 @@ class LocalObjectStore:
             left = None if end is None else max(end - start, 0)
             while left != 0:
                 count = _PIECE_BYTES if left is None else min(left, _PIECE_BYTES)
-                piece = await _reaching(file.read, count)
+                piece = await reaching(file.read, count)
                 if not piece:
                     return
                 left = None if left is None else left - len(piece)
@@ -102,19 +117,19 @@ class LocalObjectStore:
     async def head(self, key: str) -> StoredObject | None:
         """Return the facts of the object, or None."""
         facts_path = self._facts_path(key)
-        found = await asyncio.to_thread(_read_facts, facts_path)
+        found = await asyncio.to_thread(files.read_facts, facts_path)
         return None if found is None else found[0]
 
     async def located(self, key: str) -> tuple[Path, StoredObject]:
         """Return the file that holds the bytes just now, for a server that sends files; raises ObjectNotFound."""
-        found = await asyncio.to_thread(_read_facts, self._facts_path(key))
+        found = await asyncio.to_thread(files.read_facts, self._facts_path(key))
         if found is None:
             raise ObjectNotFound("no such object", key=key)
         return found[1], found[0]
 
     async def delete(self, key: str) -> None:
         """Remove the object and whatever broken uploads left beside it."""
-        await _reaching(_remove, self._facts_path(key))
+        await reaching(files.remove, self._facts_path(key))
 
     async def presign_put(self, key: str, *, content_type: str, size_bytes: int, expires_s: int) -> PresignedPut:
         """Return an address at the gateway for one upload; see ObjectStore."""
@@ -134,7 +149,7 @@ class LocalObjectStore:
 
     async def prepare(self) -> None:
         """Make the folder."""
-        await _reaching(lambda: self._root.mkdir(parents=True, exist_ok=True, mode=0o700))
+        await reaching(lambda: self._root.mkdir(parents=True, exist_ok=True, mode=0o700))
 
     async def ping(self) -> None:
         """Return when the folder can be written to."""
@@ -160,62 +175,9 @@ class LocalObjectStore:
         """Return the open file; an object replaced between two looks is looked up again."""
         path = self._facts_path(key)
         for _ in range(_LOOKS):
-            found = _read_facts(path)
+            found = files.read_facts(path)
             if found is None:
                 break
             with suppress(FileNotFoundError):
                 return found[1].open("rb")
         raise ObjectNotFound("no such object", key=key)
-
-
-async def _reaching(call: Callable[..., T], *arguments: object) -> T:
-    """Run a file operation in a thread; a failing disk becomes Unavailable."""
-    try:
-        return await asyncio.to_thread(call, *arguments)
-    except OSError as error:
-        raise out_of_reach(error) from error
-
-
-def _create(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path.open("xb")
-
-
-def _commit(file: IO[bytes], facts_path: Path, stored: StoredObject) -> None:
-    """Make the bytes durable, then the facts that name them, then remove what they replace."""
-    file.flush()
-    os.fsync(file.fileno())
-    bytes_path = Path(file.name)
-    before = _read_facts(facts_path)
-    draft = facts_path.with_name(f"{bytes_path.name}.draft")
-    with draft.open("x", encoding="utf-8") as out:
-        json.dump({**asdict(stored), "file": bytes_path.name}, out)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(facts_path)
-    folder = os.open(facts_path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    if before is not None:
-        before[1].unlink(missing_ok=True)
-
-
-def _read_facts(path: Path) -> tuple[StoredObject, Path] | None:
-    """Return the object and the path of its bytes, or None when there is none."""
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise out_of_reach(error) from error
-    file = facts.pop("file")
-    return StoredObject(**facts), path.with_name(file)
-
-
-def _remove(facts_path: Path) -> None:
-    """Remove the facts first, so that no reader finds them without their bytes."""
-    facts_path.unlink(missing_ok=True)
-    for rest in facts_path.parent.glob(f"{facts_path.stem}.*"):
-        rest.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ Checksums only where required and SigV4 by name, because most compatible servers
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.kit.objects.store import (
     Data,
     Meter,
     ObjectNotFound,
+    Part,
     PresignedPut,
     StoredObject,
     checked_expiry,
@@ -31,6 +32,8 @@ _READ_BYTES = 256 * 1024
 _AT_ONCE = 8
 _ABORT_S = 10.0
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+# InvalidPart: another writer, believed dead, has put other bytes in a part's place, which rclone calls NotImplemented.
+_NO_PARTS = frozenset({"404", "NoSuchUpload", "NoSuchKey", "NotFound", "InvalidPart", "NotImplemented"})
 _NOTHING_IN_RANGE = frozenset({"416", "InvalidRange"})
 
 
@@ -94,6 +97,48 @@ class S3ObjectStore:
             abort = asyncio.ensure_future(self._call("abort_multipart_upload", **upload))
             await asyncio.wait({abort}, timeout=_ABORT_S)
             raise
+
+    async def begin_parts(self, key: str, *, content_type: str) -> str:
+        """Return the id of a new multipart upload."""
+        place = {"Bucket": self.bucket, "Key": checked_key(key)}
+        answer = await self._call("create_multipart_upload", **place, ContentType=content_type)
+        return str(answer["UploadId"])
+
+    async def put_part(self, key: str, parts_id: str, number: int, data: bytes | bytearray) -> Part:
+        """Store one part of a multipart upload; see ObjectStore."""
+        upload = {"Bucket": self.bucket, "Key": checked_key(key), "UploadId": parts_id}
+        try:
+            answer = await self._call("upload_part", **upload, PartNumber=number, Body=data)
+        except _Refused as refused:
+            raise _part_refusal(refused, key) from refused
+        return Part(number, len(data), str(answer["ETag"]))
+
+    async def finish_parts(self, key: str, parts_id: str, parts: Sequence[Part]) -> None:
+        """Complete a multipart upload; see ObjectStore."""
+        listed = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+        upload = {"Bucket": self.bucket, "Key": checked_key(key), "UploadId": parts_id}
+        try:
+            await self._call("complete_multipart_upload", **upload, MultipartUpload={"Parts": listed})
+        except _Refused as refused:
+            raise _part_refusal(refused, key) from refused
+
+    async def abort_parts(self, key: str) -> None:
+        """Abort every multipart upload of the key, also those whose id nobody lived to write down."""
+        place = {"Bucket": self.bucket, "Prefix": checked_key(key)}
+        try:
+            found = await self._call("list_multipart_uploads", **place)
+        except _Refused as refused:
+            if refused.code in _NO_PARTS:
+                return
+            raise
+        for each in found.get("Uploads", []):
+            if each["Key"] != key:
+                continue
+            try:
+                await self._call("abort_multipart_upload", Bucket=self.bucket, Key=key, UploadId=each["UploadId"])
+            except _Refused as refused:
+                if refused.code not in _NO_PARTS:
+                    raise
 
     async def open(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes of a slice; see ObjectStore."""
@@ -209,6 +254,13 @@ class _Refused(Unavailable):
     def __init__(self, code: str) -> None:
         super().__init__(f"the object store refused: {code}", dependency="objects")
         self.code = code
+
+
+def _part_refusal(refused: _Refused, key: str) -> Exception:
+    """Return the error for a part or a completion that S3 refused."""
+    if refused.code in _NO_PARTS:
+        return ObjectNotFound("there is no such unfinished object", key=key)
+    return out_of_reach(refused)
 
 
 def _make_client(settings: dict[str, str]) -> Any:

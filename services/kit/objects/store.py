@@ -5,7 +5,7 @@ an address handed to a client allows one method on one key with one type and one
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -58,6 +58,15 @@ class StoredObject:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One stored part of an object that is not whole yet, as the store needs to hear of it again."""
+
+    number: int
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True)
 class PresignedPut:
     """An address for one upload; the client must send exactly these headers with it."""
 
@@ -86,6 +95,26 @@ class ObjectStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove the object; does nothing when there is none."""
+
+    async def begin_parts(self, key: str, *, content_type: str) -> str:
+        """Return the id under which parts of a future object can be stored, by any process and for days."""
+
+    async def put_part(self, key: str, parts_id: str, number: int, data: bytes | bytearray) -> Part:
+        """Store one part durably, counted from 1 to 10,000, replacing that of the same number.
+
+        All parts but the last must be of one size, 5 MiB or more: S3 takes no smaller ones, R2 none that differ.
+        Raises ObjectNotFound when the parts were finished or given up.
+        """
+
+    async def finish_parts(self, key: str, parts_id: str, parts: Sequence[Part]) -> None:
+        """Make one object of all parts in their order.
+
+        Raises ObjectNotFound when they were given up before, and where a store does not remember also when they were
+        finished before: `head` tells which.
+        """
+
+    async def abort_parts(self, key: str) -> None:
+        """Give up every unfinished object of the key with all its parts; does nothing when there is none."""
 
     async def presign_put(self, key: str, *, content_type: str, size_bytes: int, expires_s: int) -> PresignedPut:
         """Return an address for one PUT of exactly this type and size."""

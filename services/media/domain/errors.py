@@ -64,5 +64,31 @@ class UploadIncomplete(_UploadRefused):
     reason = "UPLOAD_INCOMPLETE"
 
 
+class PartsLost(UploadIncomplete):
+    """The object store has lost what had come of a file; it begins again."""
+
+
 class HeaderMissing(ParamInvalid):
     """A client stream began without its header or brought a second one."""
+
+
+class OffsetWrong(Conflict):
+    """The bytes of an append do not go on where the file stops."""
+
+    reason = "UPLOAD_OFFSET_WRONG"
+
+
+class UploadLocked(Conflict):
+    """Somebody else appends to the file just now."""
+
+    reason = "UPLOAD_LOCKED"
+
+
+class ChecksumWrong(ParamInvalid):
+    """Other bytes came than the checksum speaks of."""
+
+    reason = "UPLOAD_CHECKSUM_WRONG"
+
+
+class ChecksumUnknown(ParamInvalid):
+    """The checksum is of no known algorithm, or no digest."""

@@ -30,6 +30,7 @@ class Limits:
     proxy_bytes: int = 50 * MEBIBYTE
     mini_program_bytes: int = 10 * MEBIBYTE
     presigned_bytes: int = 100 * MEBIBYTE
+    resumable_bytes: int = 100 * MEBIBYTE
     # Files made by our own services, a whole song at most.
     stored_bytes: int = 100 * MEBIBYTE
     shortest_ms: int = 1_000
@@ -60,6 +61,16 @@ class Limits:
             limit = self.presigned_bytes
             raise UploadTooLarge.at("size_bytes", f"must be at most {limit} bytes", limit_bytes=limit)
 
+    def check_resumable(self, size_bytes: int, platform: str) -> None:
+        """Raise UploadFormatInvalid for an empty and UploadTooLarge for an oversized upload that can be resumed."""
+        if size_bytes <= 0:
+            raise UploadFormatInvalid.at("size_bytes", "an empty file holds no sound", found="empty")
+        mini = platform == MINI_PROGRAM
+        limit = min(self.mini_program_bytes, self.resumable_bytes) if mini else self.resumable_bytes
+        if size_bytes > limit:
+            hint = {"hint": "web"} if mini else {}
+            raise UploadTooLarge.at("size_bytes", f"must be at most {limit} bytes", limit_bytes=limit, **hint)
+
     def check_duration(self, duration_ms: int) -> None:
         """Raise UploadDurationInvalid with the length found and the lengths allowed."""
         if self.shortest_ms <= duration_ms <= self.longest_ms + PADDING_MS:
@@ -82,6 +93,12 @@ def check_arrived(announced_bytes: int, arrived_bytes: int) -> None:
             announced_bytes=announced_bytes,
             arrived_bytes=arrived_bytes,
         )
+
+
+def check_digest(announced: str, arrived: str) -> None:
+    """Raise UploadIncomplete when a SHA-256 was announced and the file that came has another one."""
+    if announced and announced != arrived:
+        raise UploadIncomplete.at("sha256", "the file has another SHA-256 than was announced", arrived_sha256=arrived)
 
 
 def clean_filename(name: str, otherwise: str = "recording") -> str:

@@ -92,6 +92,7 @@ class Transcode:
                     digest.update(piece)
                     await asyncio.to_thread(file.write, piece)
         upload.check_arrived(asset.size_bytes, size_bytes)
+        upload.check_digest(asset.sha256, digest.hexdigest())
         return digest.hexdigest()
 
 

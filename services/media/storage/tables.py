@@ -4,7 +4,9 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ForeignKey,
     Index,
+    LargeBinary,
     SmallInteger,
     Table,
     Text,
@@ -83,6 +85,40 @@ objects = Table(
     time_column("delete_after", nullable=True),
 )
 Index("ix_objects_delete_after", objects.c.delete_after, postgresql_where=objects.c.delete_after.is_not(None))
+
+# How far a file that comes piece by piece is. The row goes with its asset.
+resumable_uploads = Table(
+    "resumable_uploads",
+    metadata,
+    id_column("asset_id", ForeignKey(assets.c.asset_id, ondelete="CASCADE"), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("offset_bytes", BigInteger, nullable=False, server_default=text("0")),
+    _words("parts_id"),
+    # Number, size and etag of each part in the object store.
+    Column("parts", JSONB, nullable=False, server_default=text("'[]'")),
+    _words("content_type"),
+    # Whoever appends holds the token until the instant, and writes under no other.
+    Column("lock_token", BigInteger, nullable=False, server_default=text("0")),
+    time_column("lock_until", nullable=True),
+    time_column("expire_time"),
+    # When the asset was made of the bytes.
+    time_column("finish_time", nullable=True),
+    CheckConstraint("offset_bytes BETWEEN 0 AND size_bytes", name="offset"),
+)
+Index(
+    "ix_resumable_uploads_arrived",
+    resumable_uploads.c.asset_id,
+    postgresql_where=text("offset_bytes = size_bytes AND finish_time IS NULL"),
+)
+
+# Bytes that are too few for a part of S3, kept until more come; never more than a part or so of one upload.
+resumable_tails = Table(
+    "resumable_tails",
+    metadata,
+    id_column("asset_id", ForeignKey(resumable_uploads.c.asset_id, ondelete="CASCADE"), primary_key=True),
+    Column("start_bytes", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
 
 # The latest attempt that is known of each job that stores files here; an earlier one stores nothing any more.
 upload_fences = Table(

@@ -21,6 +21,7 @@ from services.kit.rpc.errors import calling
 from services.media.domain.asset import Asset, State
 from services.media.domain.errors import AssetInUse, AssetNotFound
 from services.media.storage import asset as assets
+from services.media.storage import resumable_upload as resumable
 from services.media.usecases.shelf import Address, Shelf
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ class Assets:
                     job = await self._queue.cancel(tx, asset.job_id, message="its asset was deleted")
             asset = await assets.lock(tx, asset.asset_id, asset.user_id)
             await assets.mark_deleted(tx, asset.asset_id, self._clock())
-            await self._shelf.drop(tx, asset.keys)
+            unfinished = await resumable.remove(tx, asset.asset_id)
+            await self._shelf.drop(tx, asset.keys, unfinished=unfinished)
         self._shelf.dispatcher.kick()
         if job is not None:
             await self._queue.push(job)

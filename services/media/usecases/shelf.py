@@ -6,7 +6,7 @@ when its time in the ledger is up.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,13 +21,14 @@ from services.kit.db.engine import Database
 from services.kit.errors import Unavailable
 from services.kit.jobs.outbox import Dispatcher
 from services.kit.jobs.postgres_outbox import PostgresOutbox
-from services.kit.objects.store import ObjectStore, PresignedPut, StoredObject
+from services.kit.objects.store import ObjectStore, Part, PresignedPut, StoredObject
 from services.media.storage import stored_object as ledger
 from services.media.storage.tables import jobs
 
 _log = logging.getLogger(__name__)
 
 DELETE = "object.delete"
+DROP_PARTS = "object.drop_parts"
 # Longer than any upload or job may take.
 _UNKEPT = timedelta(hours=1)
 
@@ -58,7 +59,7 @@ class Shelf:
         self._read_s = read_s
         self._write_s = write_s
         self._outbox = PostgresOutbox(jobs.outbox)
-        self.dispatcher = Dispatcher(db, self._outbox, {DELETE: self._delete}, clock)
+        self.dispatcher = Dispatcher(db, self._outbox, {DELETE: self._delete, DROP_PARTS: self._drop_parts}, clock)
 
     async def announce(self, key: str) -> None:
         """Commit the key, so that its bytes are found again should we not live to keep them."""
@@ -84,6 +85,21 @@ class Shelf:
         """
         with crash.around(Act.OBJECT_PUT):
             return await self._store.put(key, data, content_type=content_type)
+
+    async def begin_parts(self, key: str, content_type: str) -> str:
+        """Return the id of parts under an announced key; raises Unavailable."""
+        with crash.around(Act.OBJECT_PUT):
+            return await self._store.begin_parts(key, content_type=content_type)
+
+    async def put_part(self, key: str, parts_id: str, number: int, data: bytes | bytearray) -> Part:
+        """Store one part under an announced key; raises Unavailable, ObjectNotFound when the parts are gone."""
+        with crash.around(Act.OBJECT_PUT):
+            return await self._store.put_part(key, parts_id, number, data)
+
+    async def finish_parts(self, key: str, parts_id: str, parts: Sequence[Part]) -> None:
+        """Make one object of the parts; raises Unavailable, ObjectNotFound when that was done or they are gone."""
+        with crash.around(Act.OBJECT_PUT):
+            await self._store.finish_parts(key, parts_id, parts)
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of an object; raises ObjectNotFound and Unavailable."""
@@ -136,25 +152,37 @@ class Shelf:
             _log.warning("an object waits for the sweep: %r", error)
         self.dispatcher.kick()
 
-    async def drop(self, tx: AsyncConnection, keys: Iterable[str]) -> None:
-        """Have kept objects removed once the transaction commits; call `dispatcher.kick` after it.
+    async def drop(self, tx: AsyncConnection, keys: Iterable[str], *, unfinished: bool = False) -> None:
+        """Have objects removed once the transaction commits; call `dispatcher.kick` after it.
 
-        Signed addresses for writing may outlive the asset, so each goes once more after they ended.
+        Signed addresses for writing may outlive the asset, so each goes once more after they ended. Of an unfinished
+        object its parts go too.
         """
         at = self._clock()
         dropped = list(keys)
         for key in dropped:
-            await self._outbox.put(tx, DELETE, {"key": key})
+            await self._outbox.put(tx, DELETE, {"key": key, "parts": unfinished})
         await ledger.drop(tx, dropped, delete_after=at + timedelta(seconds=self._write_s) + _UNKEPT)
+
+    async def drop_parts(self, tx: AsyncConnection, key: str) -> None:
+        """Have parts removed, once the transaction commits, that are of no finished object and of no known one."""
+        await self._outbox.put(tx, DROP_PARTS, {"key": key})
 
     async def sweep(self, tx: AsyncConnection, most: int) -> int:
         """Return how many objects whose time is up are handed to the outbox in this transaction."""
         keys = await ledger.take_due(tx, self._clock(), most)
         for key in keys:
-            await self._outbox.put(tx, DELETE, {"key": key})
+            await self._outbox.put(tx, DELETE, {"key": key, "parts": True})
         return len(keys)
 
     async def _delete(self, payload: dict[str, Any]) -> None:
         """Remove one object; one that is not there is removed already."""
         with crash.around(Act.OBJECT_DELETE):
+            if payload.get("parts"):
+                await self._store.abort_parts(payload["key"])
             await self._store.delete(payload["key"])
+
+    async def _drop_parts(self, payload: dict[str, Any]) -> None:
+        """Remove what is left in parts under one key."""
+        with crash.around(Act.OBJECT_DELETE):
+            await self._store.abort_parts(payload["key"])

@@ -1,7 +1,7 @@
 """How files come in: announced and sent to a signed address, streamed through us, or made by a service."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -29,6 +29,9 @@ from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import POLICY
 
 _RETRY_AFTER_S = 10
+_LAST_APPEND = timedelta(hours=1)
+
+AlsoWritten = Callable[[AsyncConnection, Asset], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +116,38 @@ class Uploads:
             content_type=announced.content_type,
             size_bytes=announced.size_bytes,
         )
-        async with self._db.transaction() as tx:
-            if await assets.insert_once(tx, asset):
-                await self._check_open(tx, origin.user_id, adding=0)
-                until = asset.create_time + self._abandoned
-                await ledger.announce(tx, asset.raw_key, at=asset.create_time, delete_after=until)
-        first = await self._first_answer(asset)
+        first = await self._announce(asset, self._abandoned)
         put = await self._shelf.address_to_write(first.raw_key, announced.content_type, announced.size_bytes)
         return first, put
+
+    async def announce(
+        self, origin: Origin, announced: Announced, *, sha256: str, request_hash: str, also: AlsoWritten
+    ) -> Asset:
+        """Return a new asset whose file comes piece by piece; a repeat returns that of the first time.
+
+        `also` is written with it. Raises UploadTooLarge, UploadFormatInvalid, TooManyOpen, IdempotencyKeyReused.
+        """
+        self._limits.check_resumable(announced.size_bytes, origin.platform)
+        asset = replace(
+            self._new_asset(origin, announced, "resumable", request_hash),
+            raw_key=upload.raw_key(new_id()),
+            content_type=announced.content_type,
+            size_bytes=announced.size_bytes,
+            sha256=sha256,
+        )
+        # Whoever began to append before the end may go on for a while.
+        return await self._announce(asset, self._abandoned + _LAST_APPEND, also)
+
+    async def _announce(self, asset: Asset, patience: timedelta, also: AlsoWritten | None = None) -> Asset:
+        """Return the asset, written with its key, or that of the same request's first time."""
+        async with self._db.transaction() as tx:
+            if await assets.insert_once(tx, asset):
+                await self._check_open(tx, asset.user_id, adding=0)
+                until = asset.create_time + patience
+                await ledger.announce(tx, asset.raw_key, at=asset.create_time, delete_after=until)
+                if also:
+                    await also(tx, asset)
+        return await self._first_answer(asset)
 
     async def complete(self, origin: Origin, asset_id: str) -> Asset:
         """Return the asset with its job queued, once the announced file is there; repeats do nothing more.

@@ -94,6 +94,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The asset is not ready to be used yet, or has failed."""
     REASON_ASSET_IN_USE: _Reason.ValueType  # 30007
     """The asset is used by a track and cannot be deleted."""
+    REASON_UPLOAD_OFFSET_WRONG: _Reason.ValueType  # 30008
+    """The bytes of a resumable upload do not go on where the file stops; the metadata says where that is."""
+    REASON_UPLOAD_LOCKED: _Reason.ValueType  # 30009
+    """Another request appends to the upload just now."""
+    REASON_UPLOAD_CHECKSUM_WRONG: _Reason.ValueType  # 30010
+    """Other bytes came than the checksum speaks of; none of them was kept."""
     REASON_TAKE_SILENT: _Reason.ValueType  # 30011
     """The take is silent."""
     REASON_TAKE_NOISE: _Reason.ValueType  # 30012
@@ -250,6 +256,12 @@ REASON_ASSET_NOT_READY: Reason.ValueType  # 30006
 """The asset is not ready to be used yet, or has failed."""
 REASON_ASSET_IN_USE: Reason.ValueType  # 30007
 """The asset is used by a track and cannot be deleted."""
+REASON_UPLOAD_OFFSET_WRONG: Reason.ValueType  # 30008
+"""The bytes of a resumable upload do not go on where the file stops; the metadata says where that is."""
+REASON_UPLOAD_LOCKED: Reason.ValueType  # 30009
+"""Another request appends to the upload just now."""
+REASON_UPLOAD_CHECKSUM_WRONG: Reason.ValueType  # 30010
+"""Other bytes came than the checksum speaks of; none of them was kept."""
 REASON_TAKE_SILENT: Reason.ValueType  # 30011
 """The take is silent."""
 REASON_TAKE_NOISE: Reason.ValueType  # 30012

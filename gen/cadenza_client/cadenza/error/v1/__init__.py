@@ -198,6 +198,21 @@ class Reason(betterproto2.Enum):
     The asset is used by a track and cannot be deleted.
     """
 
+    UPLOAD_OFFSET_WRONG = 30008
+    """
+    The bytes of a resumable upload do not go on where the file stops; the metadata says where that is.
+    """
+
+    UPLOAD_LOCKED = 30009
+    """
+    Another request appends to the upload just now.
+    """
+
+    UPLOAD_CHECKSUM_WRONG = 30010
+    """
+    Other bytes came than the checksum speaks of; none of them was kept.
+    """
+
     TAKE_SILENT = 30011
     """
     The take is silent.
@@ -432,6 +447,9 @@ class Reason(betterproto2.Enum):
             30005: "REASON_UPLOAD_URL_EXPIRED",
             30006: "REASON_ASSET_NOT_READY",
             30007: "REASON_ASSET_IN_USE",
+            30008: "REASON_UPLOAD_OFFSET_WRONG",
+            30009: "REASON_UPLOAD_LOCKED",
+            30010: "REASON_UPLOAD_CHECKSUM_WRONG",
             30011: "REASON_TAKE_SILENT",
             30012: "REASON_TAKE_NOISE",
             30013: "REASON_TAKE_SPEECH",
@@ -512,6 +530,9 @@ class Reason(betterproto2.Enum):
             "REASON_UPLOAD_URL_EXPIRED": 30005,
             "REASON_ASSET_NOT_READY": 30006,
             "REASON_ASSET_IN_USE": 30007,
+            "REASON_UPLOAD_OFFSET_WRONG": 30008,
+            "REASON_UPLOAD_LOCKED": 30009,
+            "REASON_UPLOAD_CHECKSUM_WRONG": 30010,
             "REASON_TAKE_SILENT": 30011,
             "REASON_TAKE_NOISE": 30012,
             "REASON_TAKE_SPEECH": 30013,
