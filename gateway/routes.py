@@ -61,7 +61,7 @@ def public_bindings() -> list[Binding]:
     Raises ContractError naming each annotation that the gateway cannot serve as it stands.
     """
     bindings, problems = [], []
-    for method in _methods():
+    for method in contract_methods():
         try:
             bindings += list(_bindings_of(method))
         except ContractError as error:
@@ -72,7 +72,8 @@ def public_bindings() -> list[Binding]:
     return sorted(bindings, key=lambda each: (each.template.rank, each.verb))
 
 
-def _methods() -> Iterator[MethodDescriptor]:
+def contract_methods() -> Iterator[MethodDescriptor]:
+    """Yield every method of every service in the contracts, internal ones too."""
     for folder in cadenza.__path__:
         for path in sorted(Path(folder).glob("*/v*/*_service_pb2.py")):
             name = ".".join(("cadenza", *path.relative_to(folder).with_suffix("").parts))

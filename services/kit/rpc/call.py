@@ -201,6 +201,11 @@ def peer_name(context: ServicerContext) -> str | None:
     return None
 
 
+def is_secured(context: ServicerContext) -> bool:
+    """Return whether the caller had to show a certificate."""
+    return b"ssl" in context.auth_context().get("transport_security_type", ())
+
+
 def _text_metadata(context: ServicerContext) -> dict[str, str]:
     """Return the text entries; of a repeated key the first, so that none can be overlaid."""
     entries: dict[str, str] = {}

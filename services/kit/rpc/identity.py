@@ -8,7 +8,7 @@ from typing import Final
 from cadenza.options.v1 import options_pb2
 from services.kit import log, tracing
 from services.kit.errors import DomainError, PermissionDenied, Unauthenticated
-from services.kit.rpc.call import Around, Call, Identity, call_or_none
+from services.kit.rpc.call import Around, Call, Identity, call_or_none, is_secured
 from services.kit.rpc.sessions import standard_verifier
 from services.kit.rpc.tokens import TokenVerifier
 
@@ -59,6 +59,8 @@ async def admit(call: Call, verifier: TokenVerifier) -> None:
     certificate opens the internal methods that name it, and nothing more.
     """
     method = call.method
+    if call.peer is None and is_secured(call.context):
+        raise PermissionDenied("the certificate names no service of the mesh")
     if method.internal and call.peer not in method.callers:
         raise PermissionDenied("the method is internal", method=method.path)
     token = bearer_token(call)
