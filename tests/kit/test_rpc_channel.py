@@ -91,6 +91,31 @@ async def test_new_certificates_are_used_without_a_restart(tmp_path: Path) -> No
         assert channel._generation == 3
 
 
+async def test_no_call_fails_while_certificates_change(tmp_path: Path) -> None:
+    """Eight callers go on asking while keys and the authority itself are replaced, again and again: all is answered."""
+    async with socket_layout(tmp_path) as layout:
+        channel = layout.channel()
+        stub: Any = EchoStub(channel)
+        authority = Authority(tmp_path / "authority", tmp_path / "tls")
+        answered, over = asyncio.Semaphore(0), asyncio.Event()
+
+        async def ask() -> None:
+            while not over.is_set():
+                await stub.Internal(EchoRequest(text="x"), timeout=10)
+                answered.release()
+
+        async def change() -> None:
+            for number in range(6):
+                await asyncio.to_thread(authority.rotate if number % 2 else authority.rotate_authority)
+                channel._looked = float("-inf")  # the next call looks at the files
+                for _ in range(100):
+                    await answered.acquire()
+            over.set()
+
+        await asyncio.gather(change(), *(ask() for _ in range(8)))
+        assert channel._generation == 7
+
+
 async def test_a_running_stream_outlives_a_rotation(tmp_path: Path) -> None:
     """A stream opened before the certificates changed goes on over its old connection."""
     async with socket_layout(tmp_path) as layout:
