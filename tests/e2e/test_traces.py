@@ -4,6 +4,7 @@ The same run serves both questions, since both need a whole mesh that has done e
 """
 
 import asyncio
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -13,8 +14,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
 
 from services.kit import tracing
+from services.kit.db.engine import Database
+from services.kit.sealing import Sealer
 from services.mesh.client import ApiError, Client
 from services.mesh.up import RunningMesh, running_mesh
 from tests.e2e.conftest import home_at
@@ -58,6 +63,7 @@ class Run:
     spans: list[ReceivedSpan]
     pages: dict[str, str]
     logs: Path
+    rows: str = ""
 
     def trace(self, trace_id: str) -> list[ReceivedSpan]:
         """Return the spans of a trace."""
@@ -83,8 +89,10 @@ async def _person(mesh: RunningMesh, platform: str) -> Seen:
         client.token = login["access_token"]
         seen.secrets += [code, login["access_token"], login["refresh_token"], f"canary-open-{platform}"]
 
+        await _session_key(mesh, client, seen)
         for channel, target in (("sms", PHONE), ("email", MAIL)):
             await _log_in_by_code(mesh, client, seen, channel, target.format(PLATFORMS.index(platform)))
+        await _with_a_password(mesh, client, seen)
 
         seen.traces["lyrics"] = f"{1 if platform == 'web' else 2:032x}"
         wish = {"theme": THEME, "style": "民谣", "seed": 7}
@@ -114,21 +122,78 @@ async def _person(mesh: RunningMesh, platform: str) -> Seen:
 
 
 async def _log_in_by_code(mesh: RunningMesh, client: Client, seen: Seen, channel: str, target: str) -> None:
-    """Ask for a code, read it where the sandbox shows it, and be let in with it."""
+    """Be let in with a code."""
+    code = await _code(mesh, client, seen, channel, target, purpose="login")
+    login = await client.call("POST", "/api/v1/auth/login", {"account": target, "code": code})
+    seen.secrets += [login["access_token"], login["refresh_token"]]
+
+
+async def _code(mesh: RunningMesh, client: Client, seen: Seen, channel: str, target: str, *, purpose: str) -> str:
+    """Return the code that was asked for, read where the sandbox shows it."""
     vendor, kind = ("aliyun_sms", "sms") if channel == "sms" else ("smtp", "mail")
-    await client.call("POST", "/api/v1/verification/send", {"target": target, "purpose": "login", "channel": channel})
+    await client.call("POST", "/api/v1/verification/send", {"target": target, "purpose": purpose, "channel": channel})
 
     async def letters() -> list[str]:
         async with client.session.get(f"{mesh.sandbox_url}/_sandbox/{vendor}/log") as answer:
             found = (await answer.json())["letters"]
         return [each["text"] for each in found if each["kind"] == kind and each["to"] in target]
 
-    (text,) = await until(letters, bool, patience_s=20)
-    code = re.search(r"(?<!\d)\d{6}(?!\d)", text)
-    assert code is not None, text
-    login = await client.call("POST", "/api/v1/auth/login", {"account": target, "code": code[0]})
-    seen.secrets += [login["access_token"], login["refresh_token"]]
+    (said,) = await until(letters, bool, patience_s=20)
+    code = re.search(r"(?<!\d)\d{6}(?!\d)", said)
+    assert code is not None, said
     seen.codes.append(code[0])
+    return code[0]
+
+
+async def _session_key(mesh: RunningMesh, client: Client, seen: Seen) -> None:
+    """Keep among the secrets what WeChat gave for the person, opened where it is kept."""
+    (way,) = (await client.call("GET", "/api/v1/users/me"))["user"]["identities"]
+    place = f"wx:session_key:{way['identity_id']}"
+    async with Redis.from_url(mesh.environment["REDIS_URL"], decode_responses=True) as redis:
+        sealed = str(await redis.get(place))
+    key = Sealer.from_hex(mesh.environment["ENCRYPTION_KEY"]).open(sealed, place).decode()
+    assert key
+    assert key not in sealed
+    seen.secrets.append(key)
+
+
+async def _with_a_password(mesh: RunningMesh, client: Client, seen: Seen) -> None:
+    """Go through the doors that are left: make an account, come in by password, renew, bind, change, be refused."""
+    number, token = PLATFORMS.index(seen.platform), client.token
+    mailbox, phone = MAIL.format(f"p{number}"), PHONE.format(number + 2)
+    old, new, key = (f"canary {word} phrase {number}" for word in ("first", "second", "retry"))
+    key = hashlib.sha256(key.encode()).hexdigest()
+    code = await _code(mesh, client, seen, "email", mailbox, purpose="register")
+    account = {"email": mailbox, "password": old}
+    opened = [await client.call("POST", "/api/v1/auth/register", {**account, "code": code})]
+    opened.append(await client.call("POST", "/api/v1/auth/login", account))
+    renew = {"refresh_token": opened[-1]["refresh_token"], "retry_key": key}
+    opened.append(await client.call("POST", "/api/v1/auth/refresh", renew))
+    client.token = opened[-1]["access_token"]
+    code = await _code(mesh, client, seen, "sms", phone, purpose="bind")
+    way = {"provider": "phone", "provider_id": phone, "verification_code": code}
+    await client.call("POST", "/api/v1/auth/bindIdentity", way)
+    change = {"old_password": old, "new_password": new}
+    await _refused(seen, client.call("POST", "/api/v1/auth/password/change", {**change, "old_password": new}))
+    await client.call("POST", "/api/v1/auth/password/change", change)
+    await _refused(seen, client.call("POST", "/api/v1/auth/login", account))
+    await _refused(seen, client.call("POST", "/api/v1/auth/bindIdentity", way))
+    await _refused(seen, client.call("POST", "/api/v1/auth/refresh", {**renew, "retry_key": "0" * 64}))
+    await client.call("GET", "/api/v1/notifications")
+    seen.secrets += [old, new, key, *(each[name] for each in opened for name in ("access_token", "refresh_token"))]
+    client.token = token
+
+
+async def _rows(mesh: RunningMesh) -> str:
+    """Return every row of every table of Auth as text."""
+    db, found = Database(mesh.environment["DATABASE_URL"]), []
+    async with db.transaction() as tx:
+        tables = await tx.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'auth'"))
+        for table in tables.scalars().all():
+            rows = await tx.execute(text(f"SELECT string_agg(row_to_json(t)::text, '') FROM auth.{table} t"))
+            found.append(f"{table} {rows.scalar()}")
+    await db.close()
+    return "\n".join(found)
 
 
 async def _among_parrots(mesh: RunningMesh, seen: Seen) -> None:
@@ -198,7 +263,8 @@ async def run(homes: Callable[[str], Path]) -> Run:
                     pages[path] = await answer.text()
             async with http.get(f"{mesh.sandbox_url}/") as answer:
                 pages["sandbox"] = await answer.text()
-    return Run(seen, spans, pages, home.logs)
+        rows = await _rows(mesh)
+    return Run(seen, spans, pages, home.logs, rows)
 
 
 def _joined(spans: list[ReceivedSpan]) -> None:
@@ -274,6 +340,17 @@ def test_the_log_bears_the_trace_in_the_worker_too(run: Run) -> None:
         trace_id = run.seen[platform].traces["music"]
         files = {path.name for path in run.logs.glob("*.log") if trace_id in path.read_text(encoding="utf-8")}
         assert {"mesh.log", "worker-1.log"} <= files
+
+
+def test_a_copy_of_the_database_opens_no_door(run: Run) -> None:
+    """No token, code, password, session key, openid, phone or mailbox is in a row of Auth as it was shown."""
+    secrets = ["canary.person", "1380013800", "canary first", "canary second"]
+    secrets += [secret for seen in run.seen.values() for secret in seen.secrets]
+    assert "identities {" in run.rows
+    assert "passwords {" in run.rows
+    assert [secret for secret in secrets if secret in run.rows] == []
+    codes = "|".join(code for seen in run.seen.values() for code in seen.codes)
+    assert re.findall(rf"(?<![\w.])(?:{codes})(?!\w)", run.rows) == []
 
 
 def test_no_canary_is_anywhere(run: Run) -> None:
