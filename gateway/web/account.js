@@ -13,7 +13,7 @@ const words = (prefix, name) => (has(`${prefix}.${name}`) ? say(`${prefix}.${nam
 export class Account {
   // `announce` hears what is to be said aloud, `moved` that another person is here, `why` words a reason.
   constructor({ announce, moved, why }) {
-    Object.assign(this, { announce, moved, why, door: null, balance: null, entries: [], entriesNext: "", sessions: [], sessionsNext: "" });
+    Object.assign(this, { announce, moved, why, door: null, inbox: null, balance: null, entries: [], entriesNext: "", sessions: [], sessionsNext: "" });
     this.dialog = $("account");
     $("purse").addEventListener("click", () => this.open());
     $("account-close").addEventListener("click", () => this.dialog.close());
@@ -31,20 +31,23 @@ export class Account {
   }
 
   async #load() {
-    this.door ??= await this.#opened();
+    if (!this.door) await this.#fetch();
     this.sessions = [];
     this.sessionsNext = "";
-    await Promise.all([this.#loadCredits(), this.#loadSessions(), this.door.load()]);
+    await Promise.all([this.#loadCredits(), this.#loadSessions(), this.door.load(), this.inbox.load()]);
   }
 
-  // The door is fetched when somebody comes to it.
-  async #opened() {
-    const { Door } = await import("./door.js");
+  // Door and inbox are fetched when somebody comes to them.
+  async #fetch() {
+    const [{ Door }, { Inbox }] = await Promise.all([import("./door.js"), import("./inbox.js")]);
+    const { announce, why } = this;
+    const attempt = (work) => this.#try(work);
     const moved = (other) => {
       this.moved(other);
       this.#try(() => this.#load());
     };
-    return new Door({ announce: this.announce, attempt: (work) => this.#try(work), moved, why: this.why });
+    this.inbox = new Inbox({ announce, attempt, left: () => this.dialog.close() });
+    this.door = new Door({ announce, attempt, moved, why });
   }
 
   // Hears what the balance is now: what was set aside for a job comes back, or goes, while one looks at it.
@@ -58,6 +61,7 @@ export class Account {
   show() {
     const { balance } = this;
     this.door?.show();
+    this.inbox?.show();
     $("account-balance").textContent = balance ? say("account.balance", { available: balance.available_credits, held: balance.held_credits }) : "";
     $("account-entries").replaceChildren(...this.entries.map((entry) => this.#entry(entry)));
     $("account-entries-more").hidden = !this.entriesNext;

@@ -102,6 +102,24 @@ async def test_two_accounts_become_one_and_two_again(open_page: Open, carriers: 
     assert await _person(page) == visitor
 
 
+async def test_the_inbox_tells_and_is_read(open_page: Open, carriers: Outside) -> None:
+    """A new way to log in is told in the corner, in the language one reads, and is read by a button."""
+    mailbox = new_mailbox()
+    page: Page = await open_page("/", **ENGLISH)
+    await _door(page)
+    await expect(page.locator("#inbox")).to_be_hidden()
+    await _ask(page, carriers, mailbox)
+    await expect(page.locator("#inbox-head")).to_have_text("Notices, 1 new")
+    await expect(page.locator("#inbox-list li")).to_contain_text(f"mailbox {mailbox[0]}***@cadenza.test")
+    await page.click("#inbox-read")
+    await expect(page.locator("#inbox-head")).to_have_text("Notices")
+    await expect(page.locator("#inbox-head")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await page.click("#language")
+    await page.click("#purse")
+    await expect(page.locator("#inbox-list li")).to_contain_text("已绑定新的登录方式")
+
+
 async def test_a_forgotten_password(open_page: Open, carriers: Outside) -> None:
     """Whoever forgot it sets a new one by a code and is in, and what an account is called cannot be found out."""
     mailbox = new_mailbox()

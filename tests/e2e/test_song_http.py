@@ -311,3 +311,15 @@ async def test_the_same_key_makes_one_song(arrive: Arrive, hum: Path) -> None:
     assert [each["track_id"] for each in listed] == [first.body["data"]["track_id"]]
     assert held == (80, 20)
     await until(person.credits, lambda found: found == (100, 0))
+
+
+async def test_the_owner_is_told_that_a_song_is_ready(singer: Person, song: Song) -> None:
+    """The finished song is one notice in its owner's inbox, by its title and with the track to go to."""
+
+    async def notices() -> list[dict[str, Any]]:
+        found = (await singer.call("GET", "/api/v1/notifications"))["notifications"]
+        return [each for each in found if each["subject_id"] == song.track_id]
+
+    (told,) = await until(notices, bool, patience_s=20)
+    assert (told["kind"], told["title"]) == ("song_ready", "Your song is ready")
+    assert song.track["title"] in told["text"]

@@ -179,6 +179,14 @@ async def _with_a_password(mesh: RunningMesh, client: Client, seen: Seen) -> Non
     await _refused(seen, client.call("POST", "/api/v1/auth/login", account))
     await _refused(seen, client.call("POST", "/api/v1/auth/bindIdentity", way))
     await _refused(seen, client.call("POST", "/api/v1/auth/refresh", {**renew, "retry_key": "0" * 64}))
+    nonce = f"canary-nonce-{number}"
+    async with client.session.post(
+        f"{mesh.sandbox_url}/apple/_sandbox/tokens", json={"sub": f"canary-apple-{number}", "nonce": nonce}
+    ) as made:
+        apple = {"identity_token": (await made.json())["identity_token"], "nonce": nonce}
+    opened.append(await client.call("POST", "/api/v1/auth/apple", apple))
+    await _refused(seen, client.call("POST", "/api/v1/auth/apple", {**apple, "nonce": "another nonce"}))
+    seen.secrets += [*apple.values(), f"canary-apple-{number}"]
     await client.call("GET", "/api/v1/notifications")
     seen.secrets += [old, new, key, *(each[name] for each in opened for name in ("access_token", "refresh_token"))]
     client.token = token
