@@ -1,9 +1,12 @@
 """The certificates of a process, read again when they change on disk."""
 
-from dataclasses import dataclass
+import errno
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 @dataclass(frozen=True)
@@ -19,23 +22,32 @@ class Certificates:
     """Reads `ca.pem`, `<name>.pem` and `<name>-key.pem` of one folder."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        """Read the files; FileNotFoundError names the one that is missing."""
+        """Read the files; FileNotFoundError names the one that is missing, or the key that is not the certificate's."""
         self._files = (directory / "ca.pem", directory / f"{name}.pem", directory / f"{name}-key.pem")
-        self._stamp = self._stamp_now()
+        self._stamp: object = self._stamp_now()
         self.bundle = self._read()
+        if not _match(self.bundle):
+            raise FileNotFoundError(errno.ENOENT, "no key of this certificate", str(self._files[2]))
 
     def refresh(self) -> bool:
         """Return whether the files have changed since the last call; `bundle` is then the new one.
 
-        A change caught half-way (a file missing) counts as none: the next call sees it whole.
+        A change caught half-way counts as none, and the next call sees it whole: a file that is missing, and a new key
+        beside the old certificate. What the authority says is taken at once, because others may have its new ones.
         """
         try:
             stamp = self._stamp_now()
             if stamp == self._stamp:
                 return False
-            self.bundle, self._stamp = self._read(), stamp
+            found = self._read()
         except OSError:
             return False
+        if _match(found):
+            self.bundle, self._stamp = found, stamp
+            return True
+        if found.authority == self.bundle.authority:
+            return False
+        self.bundle = replace(self.bundle, authority=found.authority)
         return True
 
     def server_credentials(self) -> grpc.ServerCredentials:
@@ -73,3 +85,13 @@ class Certificates:
     def _read(self) -> Bundle:
         authority, certificate, key = (path.read_bytes() for path in self._files)
         return Bundle(authority, certificate, key)
+
+
+def _match(bundle: Bundle) -> bool:
+    """Return whether the key is that of the certificate; what cannot be read matches nothing."""
+    try:
+        key = load_pem_private_key(bundle.key, password=None)
+        certificate = x509.load_pem_x509_certificate(bundle.certificate)
+    except ValueError:
+        return False
+    return key.public_key() == certificate.public_key()
