@@ -15,6 +15,7 @@ from tests.differential.play import SETTINGS, Play
 from tests.e2e.conftest import home_at
 
 _SHOWN = 20
+_TOLD_EVERY = 1000
 
 
 @click.command()
@@ -36,7 +37,7 @@ async def _run(root: Path, cases: int, seed: int) -> int:
     async with running_mesh(home_at(root, **SETTINGS | {"WORKERS": "1"})) as mesh, played.at(mesh):
         await played.make_songs()
     async with running_mesh(home_at(root, **SETTINGS)) as mesh, played.at(mesh):
-        await played.run(cases)
+        await played.run(cases, lambda done, every: _tell(played, done, every))
     for each in played.found[:_SHOWN]:
         click.echo(each)
     click.echo(", ".join(f"{reason or 'answered'} {count}" for reason, count in played.reasons.most_common()))
@@ -47,6 +48,12 @@ async def _run(root: Path, cases: int, seed: int) -> int:
         f"{len(played.found)} differences in {time.monotonic() - began:.0f} s"
     )
     return 1 if played.found else 0
+
+
+def _tell(played: Play, done: int, every: int) -> None:
+    """Say how far it is, now and then."""
+    if not done % _TOLD_EVERY:
+        click.echo(f"{done} of {every} wishes, {len(played.found)} differences", err=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -80,8 +80,8 @@ class Play:
                 assert asyncio.get_running_loop().time() < deadline, job
                 await asyncio.sleep(0.5)
 
-    async def run(self, cases: int) -> None:
-        """Play so many wishes of every method in random order; what differs is in `found`."""
+    async def run(self, cases: int, tell: Callable[[int, int], None] = lambda _done, _all: None) -> None:
+        """Play so many wishes of every method in random order; what differs is in `found`, and `tell` hears how far."""
         await self._look()
         order = [path for path in sorted(self.bindings) for _ in range(cases)]
         self.chance.shuffle(order)
@@ -89,6 +89,7 @@ class Play:
             await self._case(self.bindings[path])
             if not number % LOOK_EVERY:
                 await self._look()
+                tell(number, len(order))
         await self._look()
 
     async def _case(self, binding: Binding) -> None:
