@@ -143,7 +143,8 @@ def _opening(cls: Any, http: web.Request, part: BodyPartReader) -> Any:
     header = first.header
     header.SetInParent()
     header.filename = (part.filename or "upload").replace("\0", "")
-    header.content_type = part.headers.get("Content-Type", "application/octet-stream")
+    # A mini-program cannot say what its file is; the query can.
+    header.content_type = http.query.get("content_type") or part.headers.get("Content-Type", "application/octet-stream")
     header.request_id = read_idempotency_key(http)
     return first
 

@@ -125,6 +125,8 @@ export const createUpload = call("POST", "/api/v1/uploads", true);
 export const getUpload = call("GET", "/api/v1/uploads/{asset_id}");
 export const appendUpload = call("PATCH", "/api/v1/uploads/{asset_id}", true);
 export const deleteUpload = call("DELETE", "/api/v1/uploads/{asset_id}");
+// cadenza.media.v1.WaveformService
+export const getWaveform = call("GET", "/api/v1/assets/{asset_id}/waveform");
 // cadenza.share.v1.ReportService
 export const reportShare = call("POST", "/api/v1/reports", true);
 export const listReports = call("GET", "/api/v1/admin/reports");

@@ -9,6 +9,7 @@ from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
 from cadenza.media.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
 from cadenza.media.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
 from cadenza.media.v1.resumable_upload_service_pb2_grpc import add_ResumableUploadServiceServicer_to_server
+from cadenza.media.v1.waveform_service_pb2_grpc import add_WaveformServiceServicer_to_server
 from services.kit.clock import now
 from services.kit.config import load
 from services.kit.db.engine import Database
@@ -25,6 +26,7 @@ from services.media.config import Config
 from services.media.rpc.asset import AssetServicer
 from services.media.rpc.ownership import OwnershipServicer
 from services.media.rpc.resumable_upload import ResumableUploadServicer
+from services.media.rpc.waveform import WaveformServicer
 from services.media.storage.ownership import OWNED
 from services.media.storage.tables import jobs, moves
 from services.media.usecases.asset import Assets
@@ -32,6 +34,7 @@ from services.media.usecases.resumable_upload import ResumableUploads
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import POLICY, Sweep, Transcodes
 from services.media.usecases.upload import Uploads
+from services.media.usecases.waveform import Waveforms
 
 
 @asynccontextmanager
@@ -65,6 +68,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             services=[
                 Registered(add_AssetServiceServicer_to_server, AssetServicer(assets, uploads)),
                 Registered(add_ResumableUploadServiceServicer_to_server, ResumableUploadServicer(resumable, assets)),
+                Registered(add_WaveformServiceServicer_to_server, WaveformServicer(Waveforms(db))),
                 Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Ownership(db, moves, OWNED, now))),
             ],
             # Without Redis everything is taken in and only starts later, so its absence is no illness.

@@ -69,6 +69,7 @@ class Sound:
     # Loudest value of each equal stretch, 0 to 100.
     peaks: tuple[int, ...]
     content_type: str
+    waveform: Waveform | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.media.domain.errors import UploadFormatInvalid
-from services.media.domain.sound import HEAD_BYTES, Format, describe, missing_bytes, sniff
+from services.media.domain.raw_sound import recognise
+from services.media.domain.sound import HEAD_BYTES, Format, describe, missing_bytes
 
 _log = logging.getLogger(__name__)
 _LONGEST_COMPLAINT = 500
@@ -37,7 +38,7 @@ def look(path: Path, raw: Format | None = None) -> Format:
     Raises UploadFormatInvalid unless it is a whole sound as far as its own header says.
     """
     head, size_bytes = _read_head(path)
-    found = sniff(head) or raw
+    found = recognise(head, raw)
     if found is None or not found.is_sound:
         raise refusal(describe(head))
     if missing_bytes(head, size_bytes):

@@ -1,9 +1,11 @@
 """The job that makes a recording playable: fetch, look inside, encode, store."""
 
 import asyncio
+import base64
 import hashlib
 import tempfile
 from contextlib import aclosing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ from services.kit.ids import new_id
 from services.kit.jobs.errors import JobFailed
 from services.kit.jobs.run import JobRun
 from services.media.domain import upload
-from services.media.domain.asset import Asset, Sound
+from services.media.domain.asset import Asset, Sound, Waveform
 from services.media.domain.errors import (
     AssetNotFound,
     UploadDurationInvalid,
     UploadFormatInvalid,
     UploadIncomplete,
 )
+from services.media.domain.raw_sound import announced_raw
 from services.media.domain.sound import MP3
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import Ffmpeg
@@ -45,7 +48,7 @@ class Transcode:
         try:
             asset = await self._transcodes.begin(asset_id)
             made = await run.step("transcode", (0, 95), lambda: self._make(run, asset))
-            sound = Sound(**{**made["sound"], "peaks": tuple(made["sound"]["peaks"])})
+            sound = _sound(made["sound"])
             async with run.finish({"storage_key": sound.storage_key, "duration_ms": sound.duration_ms}) as tx:
                 await self._transcodes.ready(tx, asset_id, sound, made["sha256"])
         except _FINAL as error:
@@ -58,7 +61,7 @@ class Transcode:
             source = folder / "source"
             sha256 = await self._fetch(asset, source)
             await run.progress(20, "the file is here")
-            found = await asyncio.to_thread(look, source)
+            found = await asyncio.to_thread(look, source, announced_raw(asset.content_type, asset.filename))
             playable = await self._ffmpeg.make_playable(source, found, folder, self._limits)
             await run.progress(80, f"{playable.codec} in {found.name} encoded")
             data = await asyncio.to_thread(playable.path.read_bytes)
@@ -76,6 +79,8 @@ class Transcode:
                 "duration_ms": playable.duration_ms,
                 "peaks": playable.peaks,
                 "content_type": MP3.content_type,
+                # What a step keeps is JSON.
+                "waveform": {**asdict(playable.waveform), "data": base64.b64encode(playable.waveform.data).decode()},
             },
         }
 
@@ -94,6 +99,13 @@ class Transcode:
         upload.check_arrived(asset.size_bytes, size_bytes)
         upload.check_digest(asset.sha256, digest.hexdigest())
         return digest.hexdigest()
+
+
+def _sound(kept: dict[str, Any]) -> Sound:
+    """Return the sound that a step has kept."""
+    outline = kept["waveform"]
+    waveform = Waveform(**{**outline, "data": base64.b64decode(outline["data"])})
+    return Sound(**{**kept, "peaks": tuple(kept["peaks"]), "waveform": waveform})
 
 
 def _remove(folder: Path) -> None:

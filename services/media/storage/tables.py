@@ -4,8 +4,10 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     Table,
@@ -29,6 +31,11 @@ _KINDS = ", ".join(f"'{kind.value}'" for kind in Kind)
 def _words(name: str) -> Column[str]:
     """Return text that is empty rather than absent."""
     return Column(name, Text, nullable=False, server_default=text("''"))
+
+
+def _of_asset() -> Column[str]:
+    """Return the key of a row that belongs to one asset and goes with it."""
+    return id_column("asset_id", ForeignKey("media.assets.asset_id", ondelete="CASCADE"), primary_key=True)
 
 
 assets = Table(
@@ -130,6 +137,28 @@ upload_fences = Table(
     CheckConstraint("lease_token > 0", name="lease_token"),
 )
 Index("ix_upload_fences_update_time", upload_fences.c.update_time)
+
+# The outline of a sound that came in, one signed byte each for the lowest and highest value of a pixel.
+waveforms = Table(
+    "waveforms",
+    metadata,
+    _of_asset(),
+    Column("sample_rate_hz", Integer, nullable=False),
+    Column("samples_per_pixel", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("loudness_lufs", Double, nullable=False),
+    Column("true_peak_dbtp", Double, nullable=False),
+)
+
+# The size of a picture that came in, and its smaller versions with their keys.
+images = Table(
+    "images",
+    metadata,
+    _of_asset(),
+    Column("width_px", Integer, nullable=False),
+    Column("height_px", Integer, nullable=False),
+    Column("variants", JSONB(none_as_null=True), nullable=False),
+)
 
 jobs = job_tables(metadata)
 

@@ -22,6 +22,7 @@ from services.media.domain.asset import Asset, State
 from services.media.domain.errors import AssetInUse, AssetNotFound
 from services.media.storage import asset as assets
 from services.media.storage import resumable_upload as resumable
+from services.media.storage import waveform as waveforms
 from services.media.usecases.shelf import Address, Shelf
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class Assets:
             asset = await assets.lock(tx, asset.asset_id, asset.user_id)
             await assets.mark_deleted(tx, asset.asset_id, self._clock())
             unfinished = await resumable.remove(tx, asset.asset_id)
+            await waveforms.remove(tx, asset.asset_id)
             await self._shelf.drop(tx, asset.keys, unfinished=unfinished)
         self._shelf.dispatcher.kick()
         if job is not None:

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 
 from services.media.domain.errors import UploadFormatInvalid
-from services.media.domain.sound import HEAD_BYTES, Format, describe, sniff
+from services.media.domain.raw_sound import recognise
+from services.media.domain.sound import HEAD_BYTES, Format, describe
 
 
 class Incoming:
@@ -18,15 +19,18 @@ class Incoming:
         self._digest = hashlib.sha256()
         self.size_bytes = 0
 
-    async def look(self) -> Format:
-        """Return what the first bytes are; raises UploadFormatInvalid for what is never taken."""
+    async def look(self, raw: Format | None = None) -> Format:
+        """Return what the first bytes are; raises UploadFormatInvalid for what is never taken.
+
+        `raw` says how to read samples without a header, if any were announced.
+        """
         async for piece in self._pieces:
             self._count(piece)
             self._head += piece
             if len(self._head) >= HEAD_BYTES:
                 break
         head = bytes(self._head[:HEAD_BYTES])
-        found = sniff(head)
+        found = recognise(head, raw)
         if found is None:
             what = describe(head)
             raise UploadFormatInvalid.at("file", f"not a file of a known kind ({what})", found=what)

@@ -17,6 +17,7 @@ from services.media.domain.errors import AssetNotFound
 from services.media.storage import asset as assets
 from services.media.storage import stored_object as ledger
 from services.media.storage import upload_fence as fences
+from services.media.storage import waveform as waveforms
 from services.media.usecases.shelf import Shelf
 
 POLICY = Policy(kind="transcode", queue="media", max_attempts=3, backoff_s=2.0, deadline_s=120.0)
@@ -47,6 +48,8 @@ class Transcodes:
         """Make the asset playable in the transaction that completes its job; raises AssetNotFound."""
         asset = await assets.lock_for_work(tx, asset_id)
         await assets.save(tx, replace(asset.made_playable(sound, self._clock()), sha256=sha256))
+        if sound.waveform:
+            await waveforms.save(tx, asset_id, sound.waveform)
         await ledger.keep(tx, sound.storage_key)
 
     async def on_end(self, tx: AsyncConnection, job: Job) -> None:

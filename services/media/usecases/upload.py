@@ -19,6 +19,7 @@ from services.kit.objects.store import PresignedPut
 from services.media.domain import upload
 from services.media.domain.asset import Asset, Kind, State
 from services.media.domain.errors import TooManyOpen, UploadFormatInvalid, UploadIncomplete
+from services.media.domain.raw_sound import announced_raw
 from services.media.domain.sound import JPEG, MIDI, MP3, PNG, WAV, WEBP, ZIP, Format
 from services.media.domain.upload import Limits
 from services.media.storage import asset as assets
@@ -186,7 +187,7 @@ class Uploads:
         platform = origin.platform
         self._limits.check_streamed(announced.size_bytes, platform, "size_bytes")
         incoming = Incoming(pieces, lambda size: self._limits.check_streamed(size, platform, "file"))
-        found = await incoming.look()
+        found = await incoming.look(announced_raw(announced.content_type, announced.filename))
         if not found.is_sound:
             what = found.name if found is ZIP else found.content_type.partition("/")[0]
             raise UploadFormatInvalid.at("file", f"not a sound but of type {found.content_type}", found=what)

@@ -122,7 +122,9 @@ class AssetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UploadAsset(self, request_iterator, context):
-        """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`.
+        """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`. Samples without
+        a header are taken when the content type says so, as `audio/pcm;rate=16000;channels=1`; over HTTP it can stand as
+        `content_type` in the query, for clients that cannot set it in the form.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,10 @@ class AssetServiceStub:
     Fails with UPLOAD_INCOMPLETE when the file is missing or of another size. Repeats are answered alike.
     """
     UploadAsset: _grpc.StreamUnaryMultiCallable[_asset_service_pb2.UploadAssetRequest, _asset_service_pb2.UploadAssetResponse]
-    """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`."""
+    """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`. Samples without
+    a header are taken when the content type says so, as `audio/pcm;rate=16000;channels=1`; over HTTP it can stand as
+    `content_type` in the query, for clients that cannot set it in the form.
+    """
     GetAsset: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.GetAssetRequest, _asset_service_pb2.GetAssetResponse]
     """Gets one of the caller's assets."""
     ListAssets: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.ListAssetsRequest, _asset_service_pb2.ListAssetsResponse]
@@ -83,7 +86,10 @@ class AssetServiceAsyncStub(AssetServiceStub):
     Fails with UPLOAD_INCOMPLETE when the file is missing or of another size. Repeats are answered alike.
     """
     UploadAsset: _aio.StreamUnaryMultiCallable[_asset_service_pb2.UploadAssetRequest, _asset_service_pb2.UploadAssetResponse]  # type: ignore[assignment]
-    """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`."""
+    """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`. Samples without
+    a header are taken when the content type says so, as `audio/pcm;rate=16000;channels=1`; over HTTP it can stand as
+    `content_type` in the query, for clients that cannot set it in the form.
+    """
     GetAsset: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.GetAssetRequest, _asset_service_pb2.GetAssetResponse]  # type: ignore[assignment]
     """Gets one of the caller's assets."""
     ListAssets: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.ListAssetsRequest, _asset_service_pb2.ListAssetsResponse]  # type: ignore[assignment]
@@ -141,7 +147,10 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_asset_service_pb2.UploadAssetRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_asset_service_pb2.UploadAssetResponse, _abc.Awaitable[_asset_service_pb2.UploadAssetResponse]]:
-        """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`."""
+        """Takes a file as a stream of a header and chunks; over HTTP a multipart form with the field `file`. Samples without
+        a header are taken when the content type says so, as `audio/pcm;rate=16000;channels=1`; over HTTP it can stand as
+        `content_type` in the query, for clients that cannot set it in the form.
+        """
 
     @_abc_1.abstractmethod
     def GetAsset(
