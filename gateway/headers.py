@@ -8,7 +8,6 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -16,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway.caller import CALLER
 from gateway.config import Config
 from services.kit.errors import PermissionDenied
+from services.kit.objects.dialect import DIALECTS
 
 EXPOSED: Final = (
     "X-Trace-Id, X-Request-Id, Location, Retry-After, Allow, WWW-Authenticate, ETag, Content-Range, Accept-Ranges, "
@@ -53,7 +53,8 @@ Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 def security_headers(config: Config) -> dict[str, str]:
     """Return the fixed headers; objects of an S3 server may be played and written from our pages."""
-    elsewhere = _origin(config.s3_endpoint_url)
+    origin = DIALECTS[config.s3_dialect].origin_of(config.s3_endpoint_url, config.s3_bucket)
+    elsewhere = f" {origin}" if origin else ""
     policy = (
         "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: https:; "
         f"media-src 'self' blob: https:{elsewhere}; connect-src 'self'{elsewhere}; font-src 'self'; "
@@ -153,8 +154,3 @@ def _takes_gzip(accepted: str) -> bool:
 def _gzip(data: bytes) -> bytes:
     packer = zlib.compressobj(_COMPRESS_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
     return packer.compress(data) + packer.flush()
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from services.kit.objects.dialect import DIALECTS
+
 T = TypeVar("T")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -237,7 +239,10 @@ class ProcessConfig:
     s3_access_key: str = setting("S3_ACCESS_KEY", "", doc="access key of the S3 server", secret=True)
     s3_secret_key: str = setting("S3_SECRET_KEY", "", doc="secret key of the S3 server", secret=True)
     s3_bucket: str = setting("S3_BUCKET", "cadenza", doc="S3 bucket, also the local store's")
-    s3_region: str = setting("S3_REGION", "us-east-1", doc="region of the S3 server")
+    s3_region: str = setting("S3_REGION", "us-east-1", doc="region of the S3 server; of s3, oss, cos the endpoint's")
+    s3_dialect: str = setting(
+        "S3_DIALECT", "minio", doc="which sort of S3 server: minio (bucket in the path), s3, r2, oss or cos"
+    )
 
     @property
     def service(self) -> str:
@@ -250,6 +255,8 @@ class ProcessConfig:
             raise ConfigError(["CRASH_POINTS is set: processes that may die on purpose are for tests"])
         if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
             raise ConfigError(["OTEL_EXPORTER_OTLP_ENDPOINT must begin with http:// or https://"])
+        if self.s3_dialect not in DIALECTS:
+            raise ConfigError([f"S3_DIALECT must be one of {', '.join(DIALECTS)}"])
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata.get("secret") and not isinstance(value, Secret):

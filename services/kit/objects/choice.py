@@ -1,6 +1,7 @@
 """Which object store a process uses: S3 when an endpoint is set, the local one otherwise."""
 
 from services.kit.config import ProcessConfig
+from services.kit.objects.dialect import DIALECTS
 from services.kit.objects.local import LocalObjectStore
 from services.kit.objects.s3 import S3ObjectStore
 from services.kit.objects.store import ObjectStore
@@ -15,6 +16,7 @@ def object_store(config: ProcessConfig) -> ObjectStore:
             secret_key=config.s3_secret_key,
             bucket=config.s3_bucket,
             region=config.s3_region,
+            dialect=DIALECTS[config.s3_dialect],
         )
     return local_object_store(config)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.kit.clock import Clock, now
 from services.kit.errors import Unavailable
+from services.kit.objects.dialect import MINIO, Dialect
 from services.kit.objects.store import (
     Data,
     Meter,
@@ -48,14 +49,16 @@ class S3ObjectStore:
         secret_key: str,
         bucket: str,
         region: str = "us-east-1",
+        dialect: Dialect = MINIO,
         clock: Clock = now,
     ) -> None:
         self.bucket = bucket
+        self._dialect = dialect
         self._settings = {
             "endpoint_url": endpoint_url,
             "aws_access_key_id": str(access_key),
             "aws_secret_access_key": str(secret_key),
-            "region_name": region,
+            "region_name": dialect.region_at(endpoint_url, region),
         }
         self._clock = clock
         self._made: Any = None
@@ -206,7 +209,8 @@ class S3ObjectStore:
         except _Refused as refused:
             if refused.code not in _MISSING | {"NoSuchBucket"}:
                 raise out_of_reach(refused) from refused
-            await self._call("create_bucket", Bucket=self.bucket)
+            place = self._dialect.bucket_place(self._settings["region_name"])
+            await self._call("create_bucket", Bucket=self.bucket, **place)
 
     async def ping(self) -> None:
         """Return when the bucket answers."""
@@ -226,7 +230,7 @@ class S3ObjectStore:
         """Return the client, made at the first use."""
         async with self._making:
             if self._made is None:
-                self._made = await asyncio.to_thread(_make_client, self._settings)
+                self._made = await asyncio.to_thread(_make_client, self._settings, self._dialect)
         return self._made
 
     async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -263,7 +267,7 @@ def _part_refusal(refused: _Refused, key: str) -> Exception:
     return out_of_reach(refused)
 
 
-def _make_client(settings: dict[str, str]) -> Any:
+def _make_client(settings: dict[str, str], dialect: Dialect) -> Any:
     """Return a boto3 client with bounded waits."""
     import boto3
     from botocore.config import Config
@@ -276,7 +280,7 @@ def _make_client(settings: dict[str, str]) -> Any:
         read_timeout=20,
         retries={"mode": "standard", "max_attempts": 3},
         max_pool_connections=_AT_ONCE,
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": dialect.addressing},
     )
     return boto3.session.Session().client("s3", config=config, **settings)
 
