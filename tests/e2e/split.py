@@ -61,7 +61,7 @@ def objects_at(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @asynccontextmanager
-async def split_mesh(root: Path, *, otlp_endpoint: str = "") -> AsyncIterator[Split]:
+async def split_mesh(root: Path, *, otlp_endpoint: str = "", **settings: str) -> AsyncIterator[Split]:
     """Run the split layout under a folder, its spans sent to a receiver if there is one; it is stopped at the end."""
     await asyncio.to_thread(root.mkdir)
     postgres, valkey, port = Postgres(root / "postgres", durable=False), Valkey(root / "valkey"), free_port()
@@ -70,7 +70,8 @@ async def split_mesh(root: Path, *, otlp_endpoint: str = "") -> AsyncIterator[Sp
     try:
         urls = await asyncio.gather(asyncio.to_thread(postgres.start), asyncio.to_thread(valkey.start))
         with objects_at(root / "objects", port):
-            environment = _environment(compose, root, urls, port) | {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint}
+            environment = _environment(compose, root, urls, port) | settings
+            environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint}
             for once in ("certificates", "migrate"):
                 await asyncio.to_thread(_run, _command(compose, once), environment, root / f"{once}.log")
             for name in (*SERVICES, "gateway", "worker"):

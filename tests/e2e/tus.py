@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ class Tus:
         """Return status, headers and body."""
         whole = url if url.startswith("http") else self.base_url + url
         timeout = aiohttp.ClientTimeout(total=self.patience_s)
+        data = io.BytesIO(data) if isinstance(data, bytes) else data
         async with self.session.request(
             method, whole, data=data, headers=self.headers(**headers), timeout=timeout
         ) as answer:

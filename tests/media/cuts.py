@@ -54,7 +54,11 @@ class Run:
     chance: random.Random
     blows: Counter[str] = field(default_factory=Counter)
     sent: dict[str, str] = field(default_factory=dict)
+    # Before which uploads a process is killed, besides those that are killed by the clock.
+    kill_at: frozenset[int] = frozenset()
     slowest_s: float = 0.0
+    # What was there before.
+    others: set[str] = field(default_factory=set)
 
 
 def make_file(chance: random.Random) -> bytes:
@@ -144,7 +148,7 @@ async def _send_rest(client: Tus, run: Run, url: str, data: bytes, began: float)
 async def _spend(began: float) -> None:
     """Wait a little; AssertionError when an upload has had its time."""
     assert time.monotonic() - began < _PATIENCE_S, "an upload does not end"
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.03)
 
 
 async def run_cuts(
@@ -155,14 +159,17 @@ async def run_cuts(
     No upload begins after the longest time.
     """
     left, began = iter(range(count)), time.monotonic()
+    run.others = await _there(mesh)
 
     async def client() -> None:
         async with Client(mesh.base_url) as person, aiohttp.ClientSession() as session:
-            await person.login()
+            await _login(person)
             tus = Tus(session, mesh.base_url, person.token)
             for number in left:
                 if time.monotonic() - began > longest_s:
                     return
+                if number in run.kill_at:
+                    kill_one(mesh, run)
                 await upload(tus, run)
                 if number and number % _TOLD_EVERY == 0:
                     click.echo(f"{number} uploads, {dict(run.blows)}", err=True)
@@ -177,15 +184,40 @@ async def run_cuts(
     await compare(mesh, run)
 
 
+async def _login(person: Client) -> None:
+    """Log in, also while the one process is being started again."""
+    for _ in range(100):
+        try:
+            await person.login()
+        except (aiohttp.ClientError, TimeoutError):
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
 async def _kill(mesh: RunningMesh, run: Run, every_s: float) -> None:
     """Kill one of the two processes now and then; the supervisor brings it back."""
     while every_s:
         await asyncio.sleep(every_s * run.chance.uniform(0.5, 1.5))
-        name = run.chance.choice(("mesh", "mesh-1"))
-        pid = mesh.pids.get(name)
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-            run.blows["SIGKILL"] += 1
+        kill_one(mesh, run)
+
+
+def kill_one(mesh: RunningMesh, run: Run) -> None:
+    """Kill one of the mesh's processes with SIGKILL."""
+    pids = mesh.pids
+    name = run.chance.choice([name for name in ("mesh", "mesh-1") if name in pids])
+    os.kill(pids[name], signal.SIGKILL)
+    run.blows["SIGKILL"] += 1
+
+
+async def _there(mesh: RunningMesh) -> set[str]:
+    """Return the assets of the mesh."""
+    db = Database(mesh.environment["DATABASE_URL"])
+    try:
+        async with db.transaction() as tx:
+            return set((await tx.execute(select(assets.c.asset_id))).scalars())
+    finally:
+        await db.close()
 
 
 async def compare(mesh: RunningMesh, run: Run) -> None:
@@ -198,11 +230,15 @@ async def compare(mesh: RunningMesh, run: Run) -> None:
             rows = (await tx.execute(select(assets.c.asset_id, assets.c.raw_key, assets.c.state))).all()
             made = (await tx.execute(select(jobs.jobs.c.subject_id, func.count()).group_by("subject_id"))).all()
             tails = (await tx.execute(select(func.count()).select_from(resumable_tails))).scalar_one()
-        assert {asset_id for asset_id, _, _ in rows} == set(run.sent)
+        others = {asset_id for asset_id, _, _ in rows} - set(run.sent) - run.others
+        assert not others, "an announcement whose answer was lost made a second upload"
+        assert len(rows) == len(run.sent) + len(run.others)
         assert {state for _, _, state in rows} == {"uploaded"}
-        assert {row[0]: row[1] for row in made} == dict.fromkeys(run.sent, 1)
+        assert {row[0]: row[1] for row in made} == dict.fromkeys({*run.sent, *run.others}, 1)
         assert tails == 0
         for asset_id, key, _ in rows:
+            if asset_id in run.others:
+                continue
             digest = hashlib.sha256()
             async for piece in store.open(key):
                 digest.update(piece)
