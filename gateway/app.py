@@ -8,10 +8,11 @@ from aiohttp.typedefs import Handler
 from gateway.client_config import describing
 from gateway.codec import Codec
 from gateway.config import Config
+from gateway.connections import BOUNDS, Bounds
 from gateway.envelope import JSON, enveloping
 from gateway.headers import adding_headers, answering_preflights, compressing
 from gateway.health import HealthPages
-from gateway.limits import RateWindows, limiting, narrow_limits
+from gateway.limits import limiting, narrow_limits
 from gateway.objects import add_objects
 from gateway.observe import observing
 from gateway.openapi import document
@@ -28,6 +29,7 @@ from gateway.templates import TemplateResource
 from gateway.transcode import Transcoder
 from gateway.uploads import Uploads
 from gateway.webhooks import add_webhooks
+from gateway.windows import RateWindows
 from services.kit.objects.choice import local_object_store
 from services.kit.redis import connect
 from services.kit.rpc.channel import Peers
@@ -56,6 +58,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
             limiting(config, RateWindows(redis), narrow_limits(bindings)),
         ]
     )
+    app[BOUNDS] = Bounds(config.connections_per_address_most, config.head_deadline_s, exempt=config.proxies)
     app.on_response_prepare.append(adding_headers(config))
 
     add_bindings(app, bindings, transcoder=transcoder, streams=streams, uploads=uploads, resumables=resumables)

@@ -28,6 +28,14 @@ class Config(ProcessConfig):
     )
     body_limit_bytes: int = setting("BODY_LIMIT_BYTES", MEBIBYTE, doc="largest JSON body in bytes")
     body_deadline_s: float = setting("BODY_DEADLINE_S", 30.0, doc="seconds a client may take to send a JSON body")
+    head_deadline_s: float = setting(
+        "HEAD_DEADLINE_S", 10.0, doc="seconds a client may take from the first byte of a request to its last header"
+    )
+    connections_per_address_most: int = setting(
+        "CONNECTIONS_PER_ADDRESS_MOST",
+        256,
+        doc="open connections of one address to one process; 0 for no limit, loopback and our proxies have none",
+    )
     requests_most: int = setting("REQUESTS_MOST", 1000, doc="requests that one gateway process works on at a time")
     streams_most: int = setting("STREAMS_MOST", 5000, doc="event streams that one gateway process holds open")
     stream_heartbeat_s: float = setting("STREAM_HEARTBEAT_S", 15.0, doc="seconds of silence before a heartbeat")
@@ -39,11 +47,21 @@ class Config(ProcessConfig):
     )
     rate_user_per_minute: int = setting(
         "RATE_USER_PER_MINUTE",
-        1200,
+        100,
         doc="requests per minute with one access token; 0 for no limit, nor any of a method's own",
     )
     rate_address_per_minute: int = setting(
-        "RATE_ADDRESS_PER_MINUTE", 3000, doc="requests per minute from one address; 0 for no limit, loopback has none"
+        "RATE_ADDRESS_PER_MINUTE", 1000, doc="requests per minute from one address; 0 for no limit, loopback has none"
+    )
+    rate_anonymous_per_quarter: int = setting(
+        "RATE_ANONYMOUS_PER_QUARTER",
+        1000,
+        doc="requests without a token per quarter of an hour from one address; 0 for no limit, loopback has none",
+    )
+    rate_older_per_minute: int = setting(
+        "RATE_OLDER_PER_MINUTE",
+        60,
+        doc="requests per minute of one client to the paths of the older interfaces; 0 for no limit, loopback has none",
     )
     upload_limit_mb: int = setting("UPLOAD_LIMIT_MB", 50, doc="largest upload through the gateway in MiB")
     upload_limit_wxmp_mb: int = setting(

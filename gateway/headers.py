@@ -19,7 +19,7 @@ from services.kit.objects.dialect import DIALECTS
 
 EXPOSED: Final = (
     "X-Trace-Id, X-Request-Id, Location, Retry-After, Allow, WWW-Authenticate, ETag, Content-Range, Accept-Ranges, "
-    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, Tus-Resumable, Tus-Version, "
+    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, RateLimit, Tus-Resumable, Tus-Version, "
     "Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata"
 )
 ALLOWED: Final = (

@@ -1,130 +1,49 @@
 """How much one client and all clients together may ask of this process.
 
-Counts per minute live in Redis, shared by all gateways. A process takes several of them at a
-time, so most requests are counted without a round trip; what it has not spent at the end of
-the minute makes the limit at most a twentieth stricter for each process. Without Redis nothing
-is refused: a limit that guards the service must not be what takes it down.
+The rules are layered and the strictest one that matches wins (catalogue, K-18): by address for all, stricter for who
+has no token, by token, by the older paths, and by single methods that name a limit of their own.
 """
 
-import asyncio
 import ipaddress
-import logging
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from gateway.caller import CALLER
 from gateway.config import Config
 from gateway.envelope import failure
 from gateway.routes import Binding
+from gateway.windows import RateWindows, Rule, Standing
 from services.kit.errors import RateLimited, Unavailable
 
-_log = logging.getLogger(__name__)
-
-_WINDOW_S: Final = 60
-_SHARE: Final = 20  # a process takes this part of a limit at once
-_ANSWER_S: Final = 0.25
-_PAUSE_S: Final = 5.0
-_MOST_KEYS: Final = 50_000
+_QUARTER_S: Final = 15 * 60
 # Paths of the API, and those of its methods for clients that speak gRPC-Web or Connect.
 _COUNTED: Final = ("/api/", "/cadenza.")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a client stands within its minute."""
+class Narrow:
+    """What stands besides the rules for everything: the routes of older paths, and methods with limits of their own."""
 
-    limit: int
-    remaining: int
-    reset_s: int
-    allowed: bool
-
-
-@dataclass(slots=True)
-class _Lease:
-    left: int
-    total: int  # as Redis counted it when the lease was taken
-
-
-class RateWindows:
-    """Counts of the present minute."""
-
-    def __init__(self, client: Redis | None) -> None:
-        """Count in Redis, or not at all without a client."""
-        self._redis = client
-        self._leases: dict[str, _Lease] = {}
-        self._window = 0
-        self._silent_until = 0.0
-
-    async def take(self, scope: str, key: str, limit: int) -> Standing:
-        """Return whether one more request fits into the client's minute, having counted it."""
-        seconds = time.time()
-        window = int(seconds) // _WINDOW_S
-        if window != self._window or len(self._leases) > _MOST_KEYS:
-            self._leases, self._window = {}, window
-        name = f"rl:{scope}:{key}:{window}"
-        lease = self._leases.setdefault(name, _Lease(0, 0))
-        reset_s = (window + 1) * _WINDOW_S - int(seconds)
-        if lease.left <= 0 and lease.total < limit:
-            await self._renew(name, lease, limit)
-        allowed = lease.left > 0
-        lease.left -= allowed
-        remaining = max(limit - lease.total, 0) + max(lease.left, 0)
-        return Standing(limit, remaining, reset_s, allowed)
-
-    async def _renew(self, name: str, lease: _Lease, limit: int) -> None:
-        """Take the next counts for this process; all of them when Redis does not answer."""
-        share = max(limit // _SHARE, 1)
-        total = await self._count(name, share)
-        if total is None:
-            lease.left += share
-            return
-        lease.total = max(lease.total, total)
-        lease.left += max(min(share, limit - (total - share)), 0)
-
-    async def _count(self, name: str, share: int) -> int | None:
-        if self._redis is None or time.monotonic() < self._silent_until:
-            return None
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    pipe.incrby(name, share)
-                    pipe.expire(name, 2 * _WINDOW_S)
-                    total, _ = await pipe.execute()
-        except (RedisError, TimeoutError, OSError) as error:
-            self._silent_until = time.monotonic() + _PAUSE_S
-            _log.warning("requests are not counted for %g s: %s", _PAUSE_S, type(error).__name__)
-            return None
-        return int(total)
-
-
-@dataclass(frozen=True, slots=True)
-class NarrowLimit:
-    """What one person may ask of one method within a minute, by whichever of its routes."""
-
-    method: str
-    per_minute: int
-
-
-Narrow = Mapping[tuple[str, str], NarrowLimit]
+    older: frozenset[tuple[str, str]]  # verb and path
+    methods: Mapping[tuple[str, str], Rule]
 
 
 def narrow_limits(bindings: Iterable[Binding]) -> Narrow:
-    """Return the limits that methods have of their own, by verb and path of their routes."""
-    limits: dict[tuple[str, str], NarrowLimit] = {}
+    """Return the limits of single routes; a method's own holds for all of its routes together."""
+    older: set[tuple[str, str]] = set()
+    methods: dict[tuple[str, str], Rule] = {}
     for each in bindings:
+        if each.additional:
+            older.add((each.verb, each.path))
         if each.user_per_minute:
-            limit = NarrowLimit(each.method.path, each.user_per_minute)
-            limits |= dict.fromkeys(
-                ((each.verb, each.path), ("POST", each.method.path), ("GET", each.method.path)), limit
-            )
-    return limits
+            rule = Rule(each.method.path, each.user_per_minute)
+            routes = ((each.verb, each.path), ("POST", each.method.path), ("GET", each.method.path))
+            methods |= dict.fromkeys(routes, rule)
+    return Narrow(frozenset(older), methods)
 
 
 class Place:
@@ -157,7 +76,7 @@ def limiting(config: Config, windows: RateWindows, narrow: Narrow) -> Middleware
         try:
             standing = await _standing(request, config, windows, narrow)
             if standing is not None and not standing.allowed:
-                error = RateLimited("too many requests within a minute", retry_after_s=standing.reset_s)
+                error = RateLimited("too many requests in too short a time", retry_after_s=standing.reset_s)
                 response: web.StreamResponse = failure(error, request[CALLER])
             else:
                 response = await handler(request)
@@ -172,25 +91,42 @@ def limiting(config: Config, windows: RateWindows, narrow: Narrow) -> Middleware
 
 async def _standing(request: web.Request, config: Config, windows: RateWindows, narrow: Narrow) -> Standing | None:
     """Return the tightest of the client's standings, or None when it has none."""
-    caller, standings = request[CALLER], []
+    standings = [await windows.take(rule, key) for rule, key in _rules(request, config, narrow)]
+    return min(standings, key=lambda each: (each.allowed, each.remaining / each.rule.limit), default=None)
+
+
+def _rules(request: web.Request, config: Config, narrow: Narrow) -> list[tuple[Rule, str]]:
+    """Return the rules that match, each with the name that the client has for it."""
+    caller, found = request[CALLER], []
+    resource = request.match_info.route.resource
+    route = (request.method, resource.canonical) if resource is not None else ("", "")
+    outside = not is_loopback(caller.address)
     if config.rate_user_per_minute and caller.token_key:
-        standings.append(await windows.take("user", caller.token_key, config.rate_user_per_minute))
-        resource = request.match_info.route.resource
-        own = narrow.get((request.method, resource.canonical)) if resource is not None else None
-        if own is not None:
-            standings.append(await windows.take(own.method, caller.token_key, own.per_minute))
-    if config.rate_address_per_minute and not is_loopback(caller.address):
-        standings.append(await windows.take("ip", caller.address, config.rate_address_per_minute))
-    return min(standings, key=lambda each: (each.allowed, each.remaining), default=None)
+        found.append((Rule("user", config.rate_user_per_minute), caller.token_key))
+        if route in narrow.methods:
+            found.append((narrow.methods[route], caller.token_key))
+    if config.rate_older_per_minute and route in narrow.older and outside:
+        found.append((Rule("older", config.rate_older_per_minute), caller.token_key or caller.address))
+    if config.rate_address_per_minute and outside:
+        found.append((Rule("address", config.rate_address_per_minute), caller.address))
+    if config.rate_anonymous_per_quarter and outside and not caller.token_key:
+        found.append((Rule("anonymous", config.rate_anonymous_per_quarter, _QUARTER_S), caller.address))
+    return found
 
 
 def rate_headers(standing: Standing) -> dict[str, str]:
-    """Return the headers that tell a client where it stands, in counts and seconds."""
+    """Return the headers that tell a client where it stands, in counts and seconds.
+
+    `RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers-11, the other three those of
+    the drafts before it, which most clients know.
+    """
+    name = standing.rule.name.rpartition("/")[2]
     return {
-        "RateLimit-Limit": str(standing.limit),
+        "RateLimit-Limit": str(standing.rule.limit),
         "RateLimit-Remaining": str(standing.remaining),
         "RateLimit-Reset": str(standing.reset_s),
-        "RateLimit-Policy": f'"minute";q={standing.limit};w={_WINDOW_S}',
+        "RateLimit-Policy": f'"{name}";q={standing.rule.limit};w={standing.rule.window_s}',
+        "RateLimit": f'"{name}";r={standing.remaining};t={standing.reset_s}',
     }
 
 

@@ -1,19 +1,21 @@
 """Listening: the HTTP server around the application, which also refuses bad HTTP in our one shape.
 
 aiohttp answers a request line or header that is malformed or too long before any application
-code runs, as plain text; here it becomes an envelope with a number like every other refusal.
+code runs, as plain text; here it becomes an envelope with a number like every other refusal. How
+many connections there may be, and how long a head may take, aiohttp does not bound at all.
 """
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from gateway.caller import read_caller
+from gateway.connections import BOUNDS, Bounds, Crowd, refusal
 from gateway.envelope import failure
 from services.kit.errors import DomainError, ParamInvalid, RemoteError
 
@@ -26,13 +28,72 @@ _LONGEST_LINE: Final = 8190
 _LONGEST_FIELD: Final = 8191
 _KEEPALIVE_S: Final = 75.0
 _LINGER_S: Final = 5.0
+_HEARD_S: Final = 1.0
 _BAD_REQUEST: Final = 400
 
 
 class EnvelopedHandler(RequestHandler):
     """aiohttp's connection handler with our error shape for what never becomes a request."""
 
-    __slots__ = ()
+    __slots__ = ("_address", "_crowd", "_head_bytes", "_head_timer")
+
+    def __init__(self, server: "_EnvelopedServer", **options: Any) -> None:
+        """Count as one of the server's connections."""
+        super().__init__(server, **options)
+        self._crowd = server.crowd
+        self._address: str | None = None  # once it is counted
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve, unless the address has connections enough."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        if self._crowd.enter(address):
+            self._address = address
+        else:
+            self._cut("crowd")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Leave the place to others."""
+        if self._address is not None:
+            self._crowd.leave(self._address)
+            self._address = None
+        self._head_over()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; while a request has not begun to be worked on, what comes is its head, and bounded."""
+        heads, head = self._request_count, self._waiter is not None and not self._waiter.done()
+        super().data_received(data)
+        if self._request_count != heads:
+            self._head_over()
+        elif head and not self._force_close:
+            self._head_bytes += len(data)
+            if self._head_timer is None:
+                bounds = self._crowd.bounds
+                self._head_timer = asyncio.get_running_loop().call_later(bounds.head_s, self._cut, "slow")
+            if self._head_bytes > self._crowd.bounds.head_bytes:
+                self._cut("long")
+
+    def _head_over(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _cut(self, why: str) -> None:
+        """Say why and end the connection: at once for more requests, a moment later for the client to hear it."""
+        self._head_over()
+        transport = self.transport
+        if transport is None or self._force_close:
+            return
+        self._force_close = True
+        transport.write(refusal(why, self._crowd.bounds))
+        # Closing over bytes that nobody has read would reset the connection, and the words with it.
+        transport.write_eof()
+        asyncio.get_running_loop().call_later(_HEARD_S, self.force_close)
 
     def handle_error(
         self,
@@ -78,12 +139,18 @@ class GatewayRunner(web.AppRunner):
             request_factory=plain.request_factory,
             handler_cancellation=plain.handler_cancellation,
             loop=asyncio.get_running_loop(),
+            crowd=Crowd(self._app.get(BOUNDS, Bounds())),
             **plain._kwargs,  # noqa: SLF001  # aiohttp offers no other way to choose the connection handler
         )
 
 
 class _EnvelopedServer(Server):
     """Makes our connection handler for each connection."""
+
+    def __init__(self, *arguments: Any, crowd: Crowd, **options: Any) -> None:
+        """Count the connections in the crowd."""
+        super().__init__(*arguments, **options)
+        self.crowd = crowd
 
     def __call__(self) -> RequestHandler:
         """Return the handler of a new connection."""
@@ -96,6 +163,8 @@ def _told(status: int, exc: BaseException | None) -> tuple[DomainError, int]:
         if exc.args[1] == _LONGEST_LINE:
             return ParamInvalid.of("url", f"is longer than {_LONGEST_LINE} bytes", "too_long"), 414
         return ParamInvalid.of("headers", f"hold a line longer than {_LONGEST_FIELD} bytes", "too_long"), 431
+    if isinstance(exc, BadHttpMessage) and "Too many headers" in exc.message:
+        return ParamInvalid.of("headers", "are too many", "too_many"), 431
     if isinstance(exc, BadHttpMethod):
         return RemoteError("METHOD_NOT_ALLOWED", "there is no such method"), 0
     if status == _BAD_REQUEST:

@@ -132,6 +132,8 @@ class Home:
             "OBJECT_STORE_DIR": str(self.objects),
             "PUBLIC_URL": self.public_url,
             "LOG_LEVEL": "info",
+            # Whoever shares one machine is known to it; the stricter limits are for gateways in the open.
+            "RATE_USER_PER_MINUTE": "1200",
             # One process, many threads of BLAS: they would fight the other worker for two cores.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
