@@ -19,6 +19,7 @@ from gateway.caller import CALLER, metadata_of, platform_of
 from gateway.config import MEBIBYTE, Config
 from gateway.envelope import JSON, success
 from gateway.fields import keep
+from gateway.query import fill_from_query
 from gateway.routes import Binding
 from gateway.shapes import message_of, shape_of
 from gateway.transcode import Transcoder, read_deadline, read_idempotency_key, read_wanted
@@ -143,9 +144,11 @@ def _opening(cls: Any, http: web.Request, part: BodyPartReader) -> Any:
     header = first.header
     header.SetInParent()
     header.filename = (part.filename or "upload").replace("\0", "")
-    # A mini-program cannot say what its file is; the query can.
-    header.content_type = http.query.get("content_type") or part.headers.get("Content-Type", "application/octet-stream")
+    header.content_type = part.headers.get("Content-Type", "application/octet-stream")
     header.request_id = read_idempotency_key(http)
+    # A mini-program cannot say in the form what its file is, nor what is to be done with it; the query can.
+    known = header.DESCRIPTOR.fields_by_name
+    fill_from_query(header, [pair for pair in http.query.items() if pair[0] in known], taken=())
     return first
 
 

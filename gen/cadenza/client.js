@@ -120,6 +120,10 @@ export const listAssets = call("GET", "/api/v1/assets");
 export const watchAsset = call("GET", "/api/v1/assets/{asset_id}/events");
 export const listAssetEvents = call("GET", "/api/v1/assets/{asset_id}/log");
 export const deleteAsset = call("DELETE", "/api/v1/assets/{asset_id}");
+// cadenza.media.v1.ImageService
+export const uploadImage = call("POST", "/api/v1/assets/image/upload", true);
+export const getImage = call("GET", "/api/v1/assets/{asset_id}/image");
+export const uploadFile = call("POST", "/api/file/upload", true);
 // cadenza.media.v1.ResumableUploadService
 export const createUpload = call("POST", "/api/v1/uploads", true);
 export const getUpload = call("GET", "/api/v1/uploads/{asset_id}");

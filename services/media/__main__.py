@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceStub
 from cadenza.media.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
+from cadenza.media.v1.image_service_pb2_grpc import add_ImageServiceServicer_to_server
 from cadenza.media.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
 from cadenza.media.v1.resumable_upload_service_pb2_grpc import add_ResumableUploadServiceServicer_to_server
 from cadenza.media.v1.waveform_service_pb2_grpc import add_WaveformServiceServicer_to_server
@@ -23,13 +24,16 @@ from services.kit.rpc.application import Application, Registered
 from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.media.config import Config
+from services.media.jobs.picture import Pictures
 from services.media.rpc.asset import AssetServicer
+from services.media.rpc.image import ImageServicer
 from services.media.rpc.ownership import OwnershipServicer
 from services.media.rpc.resumable_upload import ResumableUploadServicer
 from services.media.rpc.waveform import WaveformServicer
 from services.media.storage.ownership import OWNED
 from services.media.storage.tables import jobs, moves
 from services.media.usecases.asset import Assets
+from services.media.usecases.image import Images
 from services.media.usecases.resumable_upload import ResumableUploads
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import POLICY, Sweep, Transcodes
@@ -62,12 +66,14 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             open_most=config.assets_open_most,
         )
         resumable = ResumableUploads(db, shelf, uploads, now, abandoned=abandoned)
+        images = Images(db, shelf, Pictures(), now)
         sweep = Sweep(db, shelf, now, abandoned=abandoned)
         yield Application(
             name="media",
             services=[
                 Registered(add_AssetServiceServicer_to_server, AssetServicer(assets, uploads)),
                 Registered(add_ResumableUploadServiceServicer_to_server, ResumableUploadServicer(resumable, assets)),
+                Registered(add_ImageServiceServicer_to_server, ImageServicer(images, uploads, assets)),
                 Registered(add_WaveformServiceServicer_to_server, WaveformServicer(Waveforms(db))),
                 Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Ownership(db, moves, OWNED, now))),
             ],

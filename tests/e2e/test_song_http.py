@@ -213,7 +213,7 @@ async def test_a_presigned_upload_becomes_a_ready_asset(arrive: Arrive, take: by
 
 
 async def test_the_older_paths_answer(arrive: Arrive, hum: Path, song: Song, singer: Person) -> None:
-    """The five paths of older clients lead to the same methods."""
+    """The five paths of older clients are still answered."""
     person = await arrive()
     status = await singer.call("GET", f"/api/music/{song.job_id}/status")
     with hum.open("rb") as file:

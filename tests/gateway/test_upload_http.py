@@ -35,16 +35,22 @@ async def send(http: ClientSession, data: Any, path: str = PATH, **headers: str)
         return response.status, orjson.loads(await response.read())
 
 
-@pytest.mark.parametrize("path", [PATH, "/api/file/upload"])
-async def test_a_form_arrives_as_header_and_pieces(http: ClientSession, fakes: Fakes, path: str) -> None:
+async def test_a_form_arrives_as_header_and_pieces(http: ClientSession, fakes: Fakes) -> None:
     """Name, type and idempotency key travel in the header, the bytes in pieces of at most 256 KiB."""
     content = bytes(700_000)
-    status, body = await send(http, pieces(form(content, filename="晨.wav")), path, **{"Idempotency-Key": "once"})
+    status, body = await send(http, pieces(form(content, filename="晨.wav")), PATH, **{"Idempotency-Key": "once"})
     assert (status, body["data"]["asset_id"]) == (201, ASSET)
     assert body["data"]["asset"]["size_bytes"] == len(content)
     header = fakes.assets.header
     assert (header.filename, header.content_type, header.request_id) == ("晨.wav", "audio/wav", "once")
     assert max(fakes.assets.sizes) <= 256 * 1024
+
+
+async def test_what_a_form_cannot_say(http: ClientSession, fakes: Fakes) -> None:
+    """A client that cannot set a type in its form says it in the query; other parameters are none of ours."""
+    path = f"{PATH}?content_type=audio/pcm;rate%3D16000&scene=hum"
+    status, _ = await send(http, pieces(form(b"abc", filename="take.pcm")), path)
+    assert (status, fakes.assets.header.content_type) == (201, "audio/pcm;rate=16000")
 
 
 async def test_fields_before_the_file_are_read_over(http: ClientSession, fakes: Fakes) -> None:

@@ -14,12 +14,15 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import grpc
 
 from cadenza.error.v1.reason_pb2 import Reason
 from cadenza.media.v1 import asset_service_pb2 as pb
+from cadenza.media.v1.image_service_pb2 import UploadFileRequest
+from cadenza.media.v1.image_service_pb2_grpc import ImageServiceStub
 from services.kit.db.migrate import upgrade
 from services.kit.rpc.errors import from_rpc
 from services.media.config import Config
@@ -28,12 +31,17 @@ from services.mesh.valkey import Valkey
 from tests.media.conftest import SECRET, Media, running
 from tests.media.hostile import EITHER, GOOD, REFUSED, Hostile, corpus
 from tests.media.lures import escapes, traced, watched
-from tests.media.test_upload_rpc import pieces
 
+_PIECE = 64 * 1024
 WITHIN_S = 10.0
 WITHIN_MB = 512
 # Answers about a file; anything else is a fault of ours.
 _ABOUT_FILES = {"UPLOAD_FORMAT_INVALID", "UPLOAD_DURATION_INVALID", "UPLOAD_TOO_LARGE", "UPLOAD_INCOMPLETE"}
+
+
+if TYPE_CHECKING:
+    # The name exists for the type checker only.
+    from cadenza.media.v1.image_service_pb2_grpc import ImageServiceAsyncStub
 
 
 @dataclass
@@ -90,8 +98,11 @@ async def _one(media: Media, file: Hostile, report: Report) -> str:
     """Return the reason why the file was refused, '' when it became a good asset; nothing stays."""
     header = pb.UploadHeader(filename=file.name, content_type=file.content_type)
     stub, metadata = media.stub(), media.metadata(x_platform="web")
+    files: ImageServiceAsyncStub = ImageServiceStub(media.mesh.peers("gateway").channel("media"))
+    messages = [UploadFileRequest(header=header)]
+    messages += [UploadFileRequest(chunk=file.data[at : at + _PIECE]) for at in range(0, len(file.data), _PIECE)]
     try:
-        answer = await stub.UploadAsset(iter(pieces(header, file.data)), metadata=metadata)
+        answer = await files.UploadFile(iter(messages), metadata=metadata)
     except grpc.aio.AioRpcError as error:
         return from_rpc(error).reason
     await media.settle()

@@ -43,6 +43,7 @@ _AIFF = Format("aiff", "audio/aiff", "aiff", "aiff")
 PNG = Format("png", "image/png", "png")
 JPEG = Format("jpeg", "image/jpeg", "jpg")
 WEBP = Format("webp", "image/webp", "webp")
+GIF = Format("gif", "image/gif", "gif")
 MIDI = Format("midi", "audio/midi", "mid")
 ZIP = Format("zip", "application/zip", "zip")
 
@@ -55,6 +56,8 @@ _PREFIXES = (
     (b"ID3", MP3),
     (b"\x89PNG\r\n\x1a\n", PNG),
     (b"\xff\xd8\xff", JPEG),
+    (b"GIF87a", GIF),
+    (b"GIF89a", GIF),
     (b"MThd", MIDI),
     (b"PK\x03\x04", ZIP),
 )

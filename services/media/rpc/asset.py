@@ -32,9 +32,7 @@ class AssetServicer(pb_grpc.AssetServiceServicer):
             filename=request.filename, content_type=request.content_type, size_bytes=request.size_bytes
         )
         key = current_call().idempotency
-        asset, put = await self._uploads.presign(
-            _origin(request.request_id), announced, key.request_hash if key else ""
-        )
+        asset, put = await self._uploads.presign(origin(request.request_id), announced, key.request_hash if key else "")
         return pb.PresignUploadResponse(
             asset=asset_message(asset, None),
             asset_id=asset.asset_id,
@@ -47,16 +45,16 @@ class AssetServicer(pb_grpc.AssetServiceServicer):
         self, request: pb.CompleteUploadRequest, context: ServicerContext
     ) -> pb.CompleteUploadResponse:
         """Take a presigned file in."""
-        asset = await self._uploads.complete(_origin(), request.asset_id.lower())
+        asset = await self._uploads.complete(origin(), request.asset_id.lower())
         return pb.CompleteUploadResponse(asset=asset_message(asset, await self._assets.address(asset)))
 
     async def UploadAsset(
         self, request_iterator: AsyncIterator[pb.UploadAssetRequest], context: ServicerContext
     ) -> pb.UploadAssetResponse:
         """Take a streamed file in."""
-        header = (await _first(request_iterator)).header
+        header = (await first_message(request_iterator)).header
         announced = Announced(filename=header.filename, content_type=header.content_type, size_bytes=header.size_bytes)
-        asset = await self._uploads.receive(_origin(header.request_id), announced, _chunks(request_iterator))
+        asset = await self._uploads.receive(origin(header.request_id), announced, chunks(request_iterator))
         message = asset_message(asset, await self._assets.address(asset))
         return pb.UploadAssetResponse(asset=message, asset_id=asset.asset_id)
 
@@ -135,8 +133,8 @@ class AssetServicer(pb_grpc.AssetServiceServicer):
         self, request_iterator: AsyncIterator[pb.StoreAssetRequest], context: ServicerContext
     ) -> pb.StoreAssetResponse:
         """Store a file that another service made."""
-        header = (await _first(request_iterator)).header
-        origin = Origin(user_id=header.user_id.lower(), trace_id=current_call().trace_id, request_id=header.request_id)
+        header = (await first_message(request_iterator)).header
+        maker = Origin(user_id=header.user_id.lower(), trace_id=current_call().trace_id, request_id=header.request_id)
         made = Made(
             kind=KINDS[header.kind],
             filename=header.filename,
@@ -145,7 +143,7 @@ class AssetServicer(pb_grpc.AssetServiceServicer):
             peaks=tuple(header.peaks),
             lease=_lease(header.lease) if header.HasField("lease") else None,
         )
-        asset = await self._uploads.store(origin, made, _chunks(request_iterator))
+        asset = await self._uploads.store(maker, made, chunks(request_iterator))
         return pb.StoreAssetResponse(asset=asset_message(asset, await self._assets.address(asset)))
 
     async def FenceUploads(self, request: pb.FenceUploadsRequest, context: ServicerContext) -> pb.FenceUploadsResponse:
@@ -159,7 +157,7 @@ class AssetServicer(pb_grpc.AssetServiceServicer):
         return address.url if address else ""
 
 
-def _origin(request_id: str = "") -> Origin:
+def origin(request_id: str = "") -> Origin:
     """Return who calls."""
     call = current_call()
     return Origin(user_id=current_user().user_id, platform=call.platform, trace_id=call.trace_id, request_id=request_id)
@@ -170,7 +168,7 @@ def _lease(message: pb.JobLease) -> Lease:
     return Lease(message.job_id.lower(), message.lease_token)
 
 
-async def _first(stream: AsyncIterator[Any]) -> Any:  # the stream's own message class
+async def first_message(stream: AsyncIterator[Any]) -> Any:  # the stream's own message class
     """Return the first message of a client stream; raises HeaderMissing unless it holds the header."""
     async for message in stream:
         if message.WhichOneof("part") == "header":
@@ -179,7 +177,7 @@ async def _first(stream: AsyncIterator[Any]) -> Any:  # the stream's own message
     raise HeaderMissing.of("header", "must be the first message")
 
 
-async def _chunks(stream: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+async def chunks(stream: AsyncIterator[Any]) -> AsyncIterator[bytes]:
     """Yield the bytes of the messages after the header; raises HeaderMissing for a second header."""
     async for message in stream:
         if message.WhichOneof("part") != "chunk":

@@ -21,6 +21,7 @@ from services.kit.rpc.errors import calling
 from services.media.domain.asset import Asset, State
 from services.media.domain.errors import AssetInUse, AssetNotFound
 from services.media.storage import asset as assets
+from services.media.storage import image as images
 from services.media.storage import resumable_upload as resumable
 from services.media.storage import waveform as waveforms
 from services.media.usecases.shelf import Address, Shelf
@@ -167,7 +168,8 @@ class Assets:
             await assets.mark_deleted(tx, asset.asset_id, self._clock())
             unfinished = await resumable.remove(tx, asset.asset_id)
             await waveforms.remove(tx, asset.asset_id)
-            await self._shelf.drop(tx, asset.keys, unfinished=unfinished)
+            smaller = await images.remove(tx, asset.asset_id)
+            await self._shelf.drop(tx, (*asset.keys, *smaller), unfinished=unfinished)
         self._shelf.dispatcher.kick()
         if job is not None:
             await self._queue.push(job)

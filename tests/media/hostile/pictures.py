@@ -8,7 +8,7 @@ from functools import cache
 
 from PIL import Image
 
-from tests.media.hostile import EITHER, REFUSED, Hostile, Lure
+from tests.media.hostile import EITHER, GOOD, REFUSED, Hostile, Lure
 
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF")
 _FOREIGN = ("BMP", "TIFF", "ICO", "PPM", "TGA", "PCX", "SGI", "JPEG2000", "DDS", "EPS")
@@ -41,7 +41,7 @@ def files(lure: Lure) -> Iterator[Hostile]:
     """Yield pictures that are huge, broken, foreign or lead elsewhere."""
     for form in PICTURES:
         data, ending = picture(form), form.lower()
-        yield Hostile(f"wrongly-{ending}.mp3", data, EITHER, "audio/mpeg")
+        yield Hostile(f"wrongly-{ending}.mp3", data, GOOD, "audio/mpeg")
         yield from (Hostile(f"cut-{cut}.{ending}", data[:cut], REFUSED) for cut in _CUTS)
         yield Hostile(f"half.{ending}", data[: len(data) // 2], EITHER)
         yield Hostile(f"zeros.{ending}", data[:30] + bytes(20_000), REFUSED)
@@ -56,7 +56,7 @@ def files(lure: Lure) -> Iterator[Hostile]:
         yield Hostile(f"{way}-drawing.png", b'<?xml version="1.0"?>' + svg.encode(), REFUSED)
         yield Hostile(f"{way}-message.mvg", f"push graphic-context\nimage over 0,0 0,0 '{target}'\n".encode(), REFUSED)
         xmp = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x href='" + target.encode() + b"'/>")
-        yield Hostile(f"{way}-xmp.png", png(64, 64, zlib.compress(bytes(64 * 193)), xmp), EITHER)
+        yield Hostile(f"{way}-xmp.png", png(64, 64, zlib.compress(bytes(64 * 193)), xmp), GOOD)
 
 
 def _huge() -> Iterator[tuple[str, bytes]]:
