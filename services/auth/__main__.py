@@ -40,7 +40,7 @@ from services.auth.rpc.session import SessionServicer
 from services.auth.rpc.user import UserServicer
 from services.auth.usecases.account import Accounts
 from services.auth.usecases.binding import Bindings, Ways
-from services.auth.usecases.closing import Closings
+from services.auth.usecases.closing import ERASE, Closings
 from services.auth.usecases.code import Codes
 from services.auth.usecases.delivery import Delivery
 from services.auth.usecases.estate import Estates
@@ -125,6 +125,7 @@ def _assembled(
         # Made below, because what they do needs the delivery in its turn.
         MERGE: lambda payload: merges.move(payload),  # noqa: PLW0108  # bound late
         UNMERGE: lambda payload: merges.move_back(payload),  # noqa: PLW0108  # bound late
+        ERASE: lambda payload: closings.erase_elsewhere(payload),  # noqa: PLW0108  # bound late
     }
     delivery = Delivery(db, wallet, redis, clock, access_ttl=lifetimes.access, more=more)
     sessions = Sessions(db, keys, delivery, clock, lifetimes=lifetimes, pepper=pepper)
@@ -145,29 +146,25 @@ def _assembled(
         db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, notices=notices
     )
     closings = Closings(
-        db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, notices=notices
-    )
+        db, hasher, clock, sessions=sessions, codes=codes, guards=guards, identities=identities, notices=notices,
+        estates=estates,
+    )  # fmt: skip
     ways = Ways(codes, wechat, outside.phones, outside.apple, identities=identities, countries=countries)
     bindings = Bindings(db, sessions, identities, clock, offers=Offers(clock), notices=notices)
     merges = Merges(db, sessions, estates, clock, notices=notices)
     users = UserServicer(Users(db, identities, clock), closings, countries=countries)
+    login = LoginServicer(accounts, by_code, apple, log, countries=countries)
+    purges = (sessions.purge, codes.purge, messages.purge, log.purge, guards.purge, notices.purge)
     return [
         Registered(add_SessionServiceServicer_to_server, SessionServicer(logins, wechat, sessions, keys)),
         Registered(add_UserServiceServicer_to_server, users),
         Registered(add_NotificationServiceServicer_to_server, NotificationServicer(notices)),
         Registered(add_CodeServiceServicer_to_server, CodeServicer(codes, messages, countries=countries)),
-        Registered(
-            add_LoginServiceServicer_to_server, LoginServicer(accounts, by_code, apple, log, countries=countries)
-        ),
+        Registered(add_LoginServiceServicer_to_server, login),
         Registered(add_IdentityServiceServicer_to_server, IdentityServicer(ways, bindings, countries=countries)),
         Registered(add_MergeServiceServicer_to_server, MergeServicer(merges)),
         Registered(add_PasswordServiceServicer_to_server, PasswordServicer(changes, countries=countries)),
-    ], [
-        delivery.dispatcher.run,
-        lambda: _purge_for_ever(
-            closings.erase_due, sessions.purge, codes.purge, messages.purge, log.purge, guards.purge, notices.purge
-        ),
-    ]
+    ], [delivery.dispatcher.run, lambda: _purge_for_ever(closings.erase_due, *purges)]
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,10 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
                 Registered(add_ResumableUploadServiceServicer_to_server, ResumableUploadServicer(resumable, assets)),
                 Registered(add_ImageServiceServicer_to_server, ImageServicer(images, uploads, assets)),
                 Registered(add_WaveformServiceServicer_to_server, WaveformServicer(Waveforms(db))),
-                Registered(add_OwnershipServiceServicer_to_server, OwnershipServicer(Ownership(db, moves, OWNED, now))),
+                Registered(
+                    add_OwnershipServiceServicer_to_server,
+                    OwnershipServicer(Ownership(db, moves, OWNED, now), assets.erase),
+                ),
             ],
             # Without Redis everything is taken in and only starts later, so its absence is no illness.
             pings={"database": db.ping, "objects": shelf.ping},

@@ -15,6 +15,7 @@ from cadenza.auth.v1 import user_service_pb2 as pb
 from services.auth import __main__ as root
 from services.kit.db.engine import Database
 from services.kit.rpc.errors import from_rpc
+from tests.auth.estates import give, open_estates, owners
 from tests.auth.house import PASSWORD, PURPOSES, House, house, new_mailbox, new_phone, refused, said, until
 from tests.conftest import SettableClock
 
@@ -180,3 +181,39 @@ async def test_an_account_that_ends_takes_nobody_in(home: House) -> None:
     )
     error = await refused(home.identities.BindIdentity(request, metadata=said(visitor)))
     assert (error.reason, error.metadata.get("merge_id", "")) == ("IDENTITY_IN_USE", "")
+
+
+async def test_what_a_person_had_elsewhere_goes_too(home: House, db: Database, redis: Redis) -> None:
+    """Once erased, songs, words and webhooks are gone, shares are called back, and running jobs are waited for."""
+    open_estates(home, db, redis)
+    device, other = await home.device(), await home.device()
+    names = ("composer.tracks", "composer.lyrics", "composer.exports", "composer.webhooks", "share.shares")
+    mine = await give(db, device.user_id, *names, "composer.running_jobs")
+    others = await give(db, other.user_id, *names, "composer.running_jobs", "media.assets")
+    await _delete(home, device.access_token)
+    home.clock.advance(WEEK.total_seconds() + 1)
+    await _erased(db, device.user_id)
+    for _ in range(200):
+        left = {name for name, _ in await owners(db, mine)}
+        if left == {"share.shares", "composer.running_jobs"}:
+            break
+        await asyncio.sleep(0.05)
+    assert left == {"share.shares", "composer.running_jobs"}
+    waiting = "SELECT count(*) FROM auth.outbox WHERE topic = 'erase' AND key = :id AND done_time IS NULL"
+    share_id = next(row_id for name, row_id in mine if name == "share.shares")
+    async with db.transaction() as tx:
+        state = await tx.execute(text("SELECT state FROM share.shares WHERE share_id = :id"), {"id": share_id})
+        assert state.scalar() == "revoked"
+        assert (await tx.execute(text(waiting), {"id": device.user_id})).scalar() == 1
+        done = {"id": device.user_id}
+        await tx.execute(text("UPDATE composer.jobs SET state = 'failed' WHERE user_id = :id"), done)
+    for _ in range(200):
+        home.clock.advance(60)
+        async with db.transaction() as tx:
+            left_open = (await tx.execute(text(waiting), {"id": device.user_id})).scalar()
+        if left_open == 0:
+            break
+        await asyncio.sleep(0.1)
+    assert left_open == 0
+    assert set((await owners(db, others)).values()) == {other.user_id}
+    assert len(await owners(db, others)) == len(others)

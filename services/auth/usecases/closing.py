@@ -1,6 +1,7 @@
 """The end of an account: wished by its owner and confirmed, taken back within a week, or carried out."""
 
 from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +15,9 @@ from services.auth.domain.target import Target
 from services.auth.domain.user import Provider
 from services.auth.storage import closing as storage
 from services.auth.storage import user as user_storage
+from services.auth.storage.tables import outbox
 from services.auth.usecases.code import Codes
+from services.auth.usecases.estate import Estates
 from services.auth.usecases.guard import Guards
 from services.auth.usecases.identity import Identities
 from services.auth.usecases.notification import Notices
@@ -22,9 +25,15 @@ from services.auth.usecases.session import Sessions
 from services.kit.clock import Clock
 from services.kit.db.engine import Database
 from services.kit.errors import NotFound, ParamInvalid
+from services.kit.jobs.postgres_outbox import PostgresOutbox
 from services.kit.passwords import Passwords
 
+ERASE: Final = "erase"
 _CAUSE = "closing"  # of the end of the sessions
+
+
+class _StillErasing(Exception):
+    """Another service has more to remove; the outbox is to ask again."""
 
 
 class Closings:
@@ -32,9 +41,11 @@ class Closings:
 
     def __init__(
         self, db: Database, hasher: Passwords, clock: Clock, *, sessions: Sessions, codes: Codes, guards: Guards,
-        identities: Identities, notices: Notices,
+        identities: Identities, notices: Notices, estates: Estates,
     ) -> None:  # fmt: skip
         """Keep the collaborators."""
+        self._estates = estates
+        self._outbox = PostgresOutbox(outbox)
         self._db = db
         self._hasher = hasher
         self._clock = clock
@@ -96,8 +107,14 @@ class Closings:
                 for user_id in await storage.with_merged(tx, due):
                     ended += await self._sessions.promise_ends(tx, user_id, cause=_CAUSE)
                     await storage.erase(tx, user_id, at=at)
+                    await self._outbox.put(tx, ERASE, {"user_id": user_id}, key=user_id)
             await self._sessions.publish_ends(ended)
             erased += 1
+
+    async def erase_elsewhere(self, payload: dict[str, Any]) -> None:
+        """Have the other services remove what a person had; raises while there is more, as outbox handlers do."""
+        if await self._estates.erase(payload["user_id"]):
+            raise _StillErasing("there is more to remove")
 
     async def _require(self, user_id: str, password: str, origin: Origin) -> None:
         """Return when the password is right, or the person has nothing at all to confirm by."""

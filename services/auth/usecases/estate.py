@@ -71,6 +71,17 @@ class Estates:
             wallet = await self._wallet.MoveOwned(wallet_pb2.MoveOwnedRequest(**asked), timeout=_CALL_S)
         return rows > 0 or wallet.moved_credits > 0 or wallet.held_credits > 0
 
+    async def erase(self, user_id: str) -> bool:
+        """Remove what a person had in all services but the books; return whether there is more for another time.
+
+        Shares close first, so that nobody hears what is just being removed.
+        """
+        with calling():
+            shares = await self._share.EraseOwned(share_pb2.EraseOwnedRequest(user_id=user_id), timeout=_CALL_S)
+            works = await self._composer.EraseOwned(composer_pb2.EraseOwnedRequest(user_id=user_id), timeout=_CALL_S)
+            files = await self._media.EraseOwned(media_pb2.EraseOwnedRequest(user_id=user_id), timeout=_CALL_S)
+        return _left(shares, works, files)
+
     async def undo(self, merge: Merge) -> None:
         """Give back what was moved, in all services."""
         asked = _asked(merge)
@@ -81,6 +92,10 @@ class Estates:
                 self._share.UndoMove(share_pb2.UndoMoveRequest(**asked), timeout=_CALL_S),
             )
             await self._wallet.UndoMove(wallet_pb2.UndoMoveRequest(**asked), timeout=_CALL_S)
+
+
+def _left(*answers: Any) -> bool:
+    return any(answer.left_count for answer in answers)
 
 
 def _asked(merge: Merge) -> dict[str, Any]:

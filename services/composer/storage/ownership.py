@@ -12,5 +12,12 @@ OWNED = (
     Owned("appeals", appeals, "track_id"),
     Owned("webhooks", webhooks, "webhook_id", forget="request_id"),
     # Those that have ended too: whoever has the track may read how it was made.
-    Owned("running_jobs", jobs.jobs, "job_id", shown=jobs.jobs.c.state.in_(_RUNNING)),
+    Owned(
+        "running_jobs",
+        jobs.jobs,
+        "job_id",
+        shown=jobs.jobs.c.state.in_(_RUNNING),
+        busy=jobs.jobs.c.state.in_(_RUNNING),
+        left=lambda _: {"params": {}, "result": None, "error_message": ""},
+    ),
 )

@@ -1,12 +1,14 @@
-"""What a person owns in one service, moved to another person and back: the service's part of merging two users.
+"""What a person owns in one service, moved to another person and back, or erased: the service's part of merging.
 
 A row belongs to whoever stands in its owner column. A move notes each row that it takes, under the merge it is for, so
 that undoing it gives back exactly those which are still where they were put. Both can be repeated: a move takes what
 has come since, and one that was undone takes nothing any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement, MetaData, Table, Text, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -23,6 +25,9 @@ class Owned:
 
     `noun` is what they are called, `shown` which of them are counted (None for none), `forget` the column of the
     client's request id, which means nothing with another owner and could be one that the other has used.
+
+    When their owner is erased the rows go, but for the `busy` ones, which must end first; or they stay, with what
+    `left` gives written over them, and as they are where that is nothing.
     """
 
     noun: str
@@ -30,6 +35,8 @@ class Owned:
     key: str
     shown: ColumnElement[bool] | None = None
     forget: str = ""
+    busy: ColumnElement[bool] | None = None
+    left: Callable[[datetime], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,23 @@ class Ownership:
             await tx.execute(delete(rows).where(rows.c.merge_id == merge_id))
             await tx.execute(update(merges).where(merges.c.merge_id == merge_id).values(undo_time=self._clock()))
         return moved
+
+    async def erase(self, user_id: str) -> int:
+        """Remove what a person owns, or of it what others do not need; return how many rows must end before."""
+        busy = 0
+        async with self._db.transaction() as tx:
+            for thing in self._things:
+                table = thing.table
+                mine = table.c.user_id == user_id
+                if thing.busy is not None:
+                    count = select(func.count()).where(mine, thing.busy)
+                    busy += int((await tx.execute(count)).scalar() or 0)
+                    mine &= ~thing.busy
+                if thing.left is None:
+                    await tx.execute(delete(table).where(mine))
+                elif values := thing.left(self._clock()):
+                    await tx.execute(update(table).where(mine).values(**values))
+        return busy
 
     async def _take(self, tx: AsyncConnection, thing: Owned, merge_id: str, *, source: str, target: str) -> int:
         """Give the rows of one table to the target and note them; return how many."""

@@ -1,4 +1,6 @@
-"""OwnershipService: what people own here, when two users become one."""
+"""OwnershipService: what people own here, when two users become one or one is erased."""
+
+from collections.abc import Awaitable, Callable
 
 from cadenza.media.v1 import ownership_service_pb2 as pb
 from cadenza.media.v1 import ownership_service_pb2_grpc as pb_grpc
@@ -7,11 +9,12 @@ from services.kit.rpc.call import ServicerContext
 
 
 class OwnershipServicer(pb_grpc.OwnershipServiceServicer):
-    """Serves merges of users to Auth."""
+    """Serves merges and ends of users to Auth."""
 
-    def __init__(self, ownership: Ownership) -> None:
-        """Serve what people own here."""
+    def __init__(self, ownership: Ownership, erase: Callable[[str], Awaitable[int]]) -> None:
+        """Serve what people own here; `erase` removes it and returns how much is left."""
         self._ownership = ownership
+        self._erase = erase
 
     async def CountOwned(self, request: pb.CountOwnedRequest, context: ServicerContext) -> pb.CountOwnedResponse:
         """Count what a person owns."""
@@ -30,3 +33,7 @@ class OwnershipServicer(pb_grpc.OwnershipServiceServicer):
         source, target = request.source_user_id.lower(), request.target_user_id.lower()
         moved = await self._ownership.undo(request.merge_id.lower(), source=source, target=target)
         return pb.UndoMoveResponse(moved_count=moved)
+
+    async def EraseOwned(self, request: pb.EraseOwnedRequest, context: ServicerContext) -> pb.EraseOwnedResponse:
+        """Remove what a person owns."""
+        return pb.EraseOwnedResponse(left_count=await self._erase(request.user_id.lower()))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cadenza.composer.v1.track_service_pb2_grpc import TrackServiceAsyncStub
 
 _COMPOSER_S = 5.0
+_ERASED_AT_ONCE = 20
 _LOOK_AGAIN_S = 0.5
 
 
@@ -155,6 +156,15 @@ class Assets:
             await self._check_unused(asset_id)
         with suppress(AssetNotFound):
             await self._delete(asset)
+
+    async def erase(self, user_id: str) -> int:
+        """Delete some of what a person has, whoever uses it, for they are gone; return how much is left at least."""
+        async with self._db.transaction() as tx:
+            found = await assets.page(tx, user_id, before="", count=_ERASED_AT_ONCE + 1)
+        for asset in found[:_ERASED_AT_ONCE]:
+            with suppress(AssetNotFound):
+                await self._delete(asset)
+        return len(found[_ERASED_AT_ONCE:])
 
     async def _delete(self, asset: Asset) -> None:
         """Write the deletion and everything that follows from it, in one transaction."""

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from cadenza.options.v1 import options_pb2 as cadenza_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cadenza/composer/v1/ownership_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\".\n\x11\x43ountOwnedRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x7f\n\x12\x43ountOwnedResponse\x12=\n\x06\x63ounts\x18\x01 \x03(\x0b\x32-.cadenza.composer.v1.CountOwnedResponse.Count\x1a*\n\x05\x43ount\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bowned_count\x18\x02 \x01(\x03\"r\n\x10MoveOwnedRequest\x12\x1a\n\x08merge_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0esource_user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0etarget_user_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"(\n\x11MoveOwnedResponse\x12\x13\n\x0bmoved_count\x18\x01 \x01(\x03\"q\n\x0fUndoMoveRequest\x12\x1a\n\x08merge_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0esource_user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0etarget_user_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\'\n\x10UndoMoveResponse\x12\x13\n\x0bmoved_count\x18\x01 \x01(\x03\x32\xd9\x02\n\x10OwnershipService\x12n\n\nCountOwned\x12&.cadenza.composer.v1.CountOwnedRequest\x1a\'.cadenza.composer.v1.CountOwnedResponse\"\x0f\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x04\x61uth\x12k\n\tMoveOwned\x12%.cadenza.composer.v1.MoveOwnedRequest\x1a&.cadenza.composer.v1.MoveOwnedResponse\"\x0f\x90\x02\x02\xa8\xbb\x18\x04\xb2\xbb\x18\x04\x61uth\x12h\n\x08UndoMove\x12$.cadenza.composer.v1.UndoMoveRequest\x1a%.cadenza.composer.v1.UndoMoveResponse\"\x0f\x90\x02\x02\xa8\xbb\x18\x04\xb2\xbb\x18\x04\x61uthb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cadenza/composer/v1/ownership_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\".\n\x11\x43ountOwnedRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x7f\n\x12\x43ountOwnedResponse\x12=\n\x06\x63ounts\x18\x01 \x03(\x0b\x32-.cadenza.composer.v1.CountOwnedResponse.Count\x1a*\n\x05\x43ount\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bowned_count\x18\x02 \x01(\x03\"r\n\x10MoveOwnedRequest\x12\x1a\n\x08merge_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0esource_user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0etarget_user_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"(\n\x11MoveOwnedResponse\x12\x13\n\x0bmoved_count\x18\x01 \x01(\x03\"q\n\x0fUndoMoveRequest\x12\x1a\n\x08merge_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0esource_user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0etarget_user_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\'\n\x10UndoMoveResponse\x12\x13\n\x0bmoved_count\x18\x01 \x01(\x03\".\n\x11\x45raseOwnedRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"(\n\x12\x45raseOwnedResponse\x12\x12\n\nleft_count\x18\x01 \x01(\x03\x32\xc9\x03\n\x10OwnershipService\x12n\n\nCountOwned\x12&.cadenza.composer.v1.CountOwnedRequest\x1a\'.cadenza.composer.v1.CountOwnedResponse\"\x0f\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x04\x61uth\x12k\n\tMoveOwned\x12%.cadenza.composer.v1.MoveOwnedRequest\x1a&.cadenza.composer.v1.MoveOwnedResponse\"\x0f\x90\x02\x02\xa8\xbb\x18\x04\xb2\xbb\x18\x04\x61uth\x12h\n\x08UndoMove\x12$.cadenza.composer.v1.UndoMoveRequest\x1a%.cadenza.composer.v1.UndoMoveResponse\"\x0f\x90\x02\x02\xa8\xbb\x18\x04\xb2\xbb\x18\x04\x61uth\x12n\n\nEraseOwned\x12&.cadenza.composer.v1.EraseOwnedRequest\x1a\'.cadenza.composer.v1.EraseOwnedResponse\"\x0f\x90\x02\x02\xa8\xbb\x18\x04\xb2\xbb\x18\x04\x61uthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,12 +47,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNDOMOVEREQUEST'].fields_by_name['source_user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UNDOMOVEREQUEST'].fields_by_name['target_user_id']._loaded_options = None
   _globals['_UNDOMOVEREQUEST'].fields_by_name['target_user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ERASEOWNEDREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ERASEOWNEDREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_OWNERSHIPSERVICE'].methods_by_name['CountOwned']._loaded_options = None
   _globals['_OWNERSHIPSERVICE'].methods_by_name['CountOwned']._serialized_options = b'\220\002\001\250\273\030\004\262\273\030\004auth'
   _globals['_OWNERSHIPSERVICE'].methods_by_name['MoveOwned']._loaded_options = None
   _globals['_OWNERSHIPSERVICE'].methods_by_name['MoveOwned']._serialized_options = b'\220\002\002\250\273\030\004\262\273\030\004auth'
   _globals['_OWNERSHIPSERVICE'].methods_by_name['UndoMove']._loaded_options = None
   _globals['_OWNERSHIPSERVICE'].methods_by_name['UndoMove']._serialized_options = b'\220\002\002\250\273\030\004\262\273\030\004auth'
+  _globals['_OWNERSHIPSERVICE'].methods_by_name['EraseOwned']._loaded_options = None
+  _globals['_OWNERSHIPSERVICE'].methods_by_name['EraseOwned']._serialized_options = b'\220\002\002\250\273\030\004\262\273\030\004auth'
   _globals['_COUNTOWNEDREQUEST']._serialized_start=131
   _globals['_COUNTOWNEDREQUEST']._serialized_end=177
   _globals['_COUNTOWNEDRESPONSE']._serialized_start=179
@@ -67,6 +71,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNDOMOVEREQUEST']._serialized_end=579
   _globals['_UNDOMOVERESPONSE']._serialized_start=581
   _globals['_UNDOMOVERESPONSE']._serialized_end=620
-  _globals['_OWNERSHIPSERVICE']._serialized_start=623
-  _globals['_OWNERSHIPSERVICE']._serialized_end=968
+  _globals['_ERASEOWNEDREQUEST']._serialized_start=622
+  _globals['_ERASEOWNEDREQUEST']._serialized_end=668
+  _globals['_ERASEOWNEDRESPONSE']._serialized_start=670
+  _globals['_ERASEOWNEDRESPONSE']._serialized_end=710
+  _globals['_OWNERSHIPSERVICE']._serialized_start=713
+  _globals['_OWNERSHIPSERVICE']._serialized_end=1170
 # @@protoc_insertion_point(module_scope)

@@ -191,3 +191,47 @@ class UndoMoveResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UndoMoveResponse: _TypeAlias = UndoMoveResponse  # noqa: Y015
+
+@_typing.final
+class EraseOwnedRequest(_message.Message):
+    """Asks to remove what a person owns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseOwnedRequest: _TypeAlias = EraseOwnedRequest  # noqa: Y015
+
+@_typing.final
+class EraseOwnedResponse(_message.Message):
+    """Says how far that went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEFT_COUNT_FIELD_NUMBER: _builtins.int
+    left_count: _builtins.int
+    """How much is left for another time."""
+    def __init__(
+        self,
+        *,
+        left_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_count", b"left_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseOwnedResponse: _TypeAlias = EraseOwnedResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class OwnershipServiceStub:
                 request_serializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.UndoMoveRequest.SerializeToString,
                 response_deserializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.UndoMoveResponse.FromString,
                 _registered_method=True)
+        self.EraseOwned = channel.unary_unary(
+                '/cadenza.media.v1.OwnershipService/EraseOwned',
+                request_serializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.EraseOwnedRequest.SerializeToString,
+                response_deserializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.EraseOwnedResponse.FromString,
+                _registered_method=True)
 
 
 class OwnershipServiceServicer:
@@ -78,6 +83,14 @@ class OwnershipServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseOwned(self, request, context):
+        """Deletes the files of a person whose account is erased, some at a time.
+        May be repeated, and is until nothing is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OwnershipServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +108,11 @@ def add_OwnershipServiceServicer_to_server(servicer, server):
                     servicer.UndoMove,
                     request_deserializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.UndoMoveRequest.FromString,
                     response_serializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.UndoMoveResponse.SerializeToString,
+            ),
+            'EraseOwned': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseOwned,
+                    request_deserializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.EraseOwnedRequest.FromString,
+                    response_serializer=cadenza_dot_media_dot_v1_dot_ownership__service__pb2.EraseOwnedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class OwnershipService:
             '/cadenza.media.v1.OwnershipService/UndoMove',
             cadenza_dot_media_dot_v1_dot_ownership__service__pb2.UndoMoveRequest.SerializeToString,
             cadenza_dot_media_dot_v1_dot_ownership__service__pb2.UndoMoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseOwned(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cadenza.media.v1.OwnershipService/EraseOwned',
+            cadenza_dot_media_dot_v1_dot_ownership__service__pb2.EraseOwnedRequest.SerializeToString,
+            cadenza_dot_media_dot_v1_dot_ownership__service__pb2.EraseOwnedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class OwnershipServiceStub:
     """
     UndoMove: _grpc.UnaryUnaryMultiCallable[_ownership_service_pb2.UndoMoveRequest, _ownership_service_pb2.UndoMoveResponse]
     """Gives back what the merge took and the target still has."""
+    EraseOwned: _grpc.UnaryUnaryMultiCallable[_ownership_service_pb2.EraseOwnedRequest, _ownership_service_pb2.EraseOwnedResponse]
+    """Calls back every share of a person whose account is erased.
+    May be repeated, and is until nothing is left.
+    """
 
 @_typing.type_check_only
 class OwnershipServiceAsyncStub(OwnershipServiceStub):
@@ -55,6 +59,10 @@ class OwnershipServiceAsyncStub(OwnershipServiceStub):
     """
     UndoMove: _aio.UnaryUnaryMultiCallable[_ownership_service_pb2.UndoMoveRequest, _ownership_service_pb2.UndoMoveResponse]  # type: ignore[assignment]
     """Gives back what the merge took and the target still has."""
+    EraseOwned: _aio.UnaryUnaryMultiCallable[_ownership_service_pb2.EraseOwnedRequest, _ownership_service_pb2.EraseOwnedResponse]  # type: ignore[assignment]
+    """Calls back every share of a person whose account is erased.
+    May be repeated, and is until nothing is left.
+    """
 
 class OwnershipServiceServicer(metaclass=_abc_1.ABCMeta):
     """Gives what one person owns here to another when two users become one, and back when that is undone."""
@@ -84,5 +92,15 @@ class OwnershipServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ownership_service_pb2.UndoMoveResponse, _abc.Awaitable[_ownership_service_pb2.UndoMoveResponse]]:
         """Gives back what the merge took and the target still has."""
+
+    @_abc_1.abstractmethod
+    def EraseOwned(
+        self,
+        request: _ownership_service_pb2.EraseOwnedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ownership_service_pb2.EraseOwnedResponse, _abc.Awaitable[_ownership_service_pb2.EraseOwnedResponse]]:
+        """Calls back every share of a person whose account is erased.
+        May be repeated, and is until nothing is left.
+        """
 
 def add_OwnershipServiceServicer_to_server(servicer: OwnershipServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

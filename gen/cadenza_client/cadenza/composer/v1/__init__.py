@@ -44,6 +44,8 @@ __all__ = (
     "DeleteWebhookResponse",
     "DropJobRequest",
     "DropJobResponse",
+    "EraseOwnedRequest",
+    "EraseOwnedResponse",
     "Export",
     "ExportServiceStub",
     "ExportState",
@@ -1509,6 +1511,36 @@ class DropJobResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("cadenza.composer.v1", "DropJobResponse", DropJobResponse)
+
+
+@dataclass(eq=False, repr=False)
+class EraseOwnedRequest(betterproto2.Message):
+    """
+    Asks to remove what a person owns.
+    """
+
+    user_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Whose.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "EraseOwnedRequest", EraseOwnedRequest)
+
+
+@dataclass(eq=False, repr=False)
+class EraseOwnedResponse(betterproto2.Message):
+    """
+    Says how far that went.
+    """
+
+    left_count: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    How much is left for another time.
+    """
+
+
+default_message_pool.register_message("cadenza.composer.v1", "EraseOwnedResponse", EraseOwnedResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -4649,6 +4681,28 @@ class OwnershipServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.composer.v1.OwnershipService/UndoMove",
             message,
             UndoMoveResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def erase_owned(
+        self,
+        message: "EraseOwnedRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "EraseOwnedResponse":
+        """
+        Removes what a person made here, for their account is erased: songs, words, exports, webhooks and what jobs were asked.
+        May be repeated, and is until nothing is left.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.composer.v1.OwnershipService/EraseOwned",
+            message,
+            EraseOwnedResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

@@ -11,6 +11,8 @@ __all__ = (
     "CreateShareResponse",
     "DecideReportsRequest",
     "DecideReportsResponse",
+    "EraseOwnedRequest",
+    "EraseOwnedResponse",
     "ListPublicSongsRequest",
     "ListPublicSongsResponse",
     "ListReportsRequest",
@@ -414,6 +416,36 @@ class DecideReportsResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("cadenza.share.v1", "DecideReportsResponse", DecideReportsResponse)
+
+
+@dataclass(eq=False, repr=False)
+class EraseOwnedRequest(betterproto2.Message):
+    """
+    Asks to remove what a person owns.
+    """
+
+    user_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Whose.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "EraseOwnedRequest", EraseOwnedRequest)
+
+
+@dataclass(eq=False, repr=False)
+class EraseOwnedResponse(betterproto2.Message):
+    """
+    Says how far that went.
+    """
+
+    left_count: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    """
+    How much is left for another time.
+    """
+
+
+default_message_pool.register_message("cadenza.share.v1", "EraseOwnedResponse", EraseOwnedResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -1254,6 +1286,28 @@ class OwnershipServiceStub(betterproto2_grpclib.ServiceStub):
             "/cadenza.share.v1.OwnershipService/UndoMove",
             message,
             UndoMoveResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def erase_owned(
+        self,
+        message: "EraseOwnedRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "EraseOwnedResponse":
+        """
+        Calls back every share of a person whose account is erased.
+        May be repeated, and is until nothing is left.
+        """
+
+        return await self._unary_unary(
+            "/cadenza.share.v1.OwnershipService/EraseOwned",
+            message,
+            EraseOwnedResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
