@@ -1,4 +1,4 @@
-# The commands a person types. Everything is installed from the two lock files into .venv;
+# The commands a person types. Everything is installed from the three lock files into .venv;
 # nothing outside this folder is touched, no root and no Docker is needed.
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -41,7 +41,7 @@ mutate: .venv/dev.stamp ## mutants of the code of money and leases, and who noti
 simulate: .venv/dev.stamp ## seeds of the simulated mesh (SEEDS=1000 FIRST=0, README=1 for its table; SEED=7 tells one; BUG=lease-ignored)
 	@$(BIN)/python -m tests.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0)) $(if $(BUG),--bug $(BUG)) $(if $(README),--readme)
 
-bench: .venv/dev.stamp ## every benchmark against its reference; writes the table in README
+bench: .venv/bench.stamp ## every benchmark against its reference; writes the table in README
 	@$(BIN)/python -m tests.bench
 
 score: .venv/dev.stamp ## every figure asked of the engine, with its control, and out/score/index.html to look at (PART=song, README=1)
@@ -53,9 +53,10 @@ torture: .venv/dev.stamp ## kill everything for ROUNDS rounds (SEED=7, README=1 
 browser-deps: .venv/dev.stamp ## install the Chromium that the browser tests drive (as root, on Debian)
 	@$(BIN)/python -m tests.e2e.chromium
 
-lock: $(UV) ## resolve the two lock files anew
+lock: $(UV) ## resolve the three lock files anew
 	$(UV) pip compile -q pyproject.toml --upgrade --generate-hashes --no-header --no-annotate --universal --python-version 3.11 -o requirements.lock
 	$(UV) pip compile -q pyproject.toml --extra dev -c requirements.lock --generate-hashes --no-header --no-annotate --universal --python-version 3.11 -o requirements-dev.lock
+	$(UV) pip compile -q --group bench -c requirements-dev.lock --generate-hashes --no-header --no-annotate --universal --python-version 3.11 -o requirements-bench.lock
 
 clean: ## remove what was installed and made here (the data in .cadenza stays)
 	rm -rf .venv .bootstrap out .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -81,3 +82,8 @@ $(BIN)/python: | $(UV)
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m services.mesh.warm
 	@touch .venv/runtime.stamp $@
+
+.venv/bench.stamp: requirements-bench.lock .venv/dev.stamp
+	@echo "installing what the benchmarks compare with into .venv"
+	@$(INSTALL) --require-hashes -r requirements-bench.lock
+	@touch $@

@@ -6,8 +6,6 @@ answer with one line of JSON.
 """
 
 import asyncio
-import contextlib
-import json
 import re
 import sys
 import time
@@ -21,6 +19,7 @@ from aiohttp import web
 
 from cadenza.composer.v1 import job_service_pb2 as pb
 from cadenza.job.v1 import job_pb2
+from tests.bench.ends import answer, commands
 
 WATCH = "/cadenza.composer.v1.JobService/WatchJob"
 OPENING_AT_ONCE = 32
@@ -103,7 +102,8 @@ async def _open_grpc(said: dict[str, Any], channel: grpc.aio.Channel, note: Note
 
 async def watchers() -> None:
     """Open streams on the first command; on each later one say how late this many events came."""
-    said = json.loads(await _line())
+    told = commands()
+    said = await anext(told)
     late: list[float] = []
     arrived = asyncio.Event()
 
@@ -126,39 +126,36 @@ async def watchers() -> None:
     # Events that the snapshot told already may still be on their way to some.
     await asyncio.sleep(1.0)
     late.clear()
-    _say({"open": said["count"]})
-    with contextlib.suppress(EOFError):
-        while True:
-            wanted = json.loads(await _line())["events"]
-            async with asyncio.timeout(_PATIENCE_S):
-                while len(late) < wanted:
-                    arrived.clear()
-                    await arrived.wait()
-            _say({"late_ms": [each * 1e3 for each in late]})
-            late.clear()
+    answer({"open": said["count"]})
+    async for command in told:
+        async with asyncio.timeout(_PATIENCE_S):
+            while len(late) < command["events"]:
+                arrived.clear()
+                await arrived.wait()
+        answer({"late_ms": [each * 1e3 for each in late]})
+        late.clear()
 
 
 async def bare() -> None:
     """Serve one port; each command has the given number of events written to every stream."""
-    said = json.loads(await _line())
+    told = commands()
+    said = await anext(told)
     queues: set[asyncio.Queue[Any]] = set()
     port, render = await (_bare_sse(queues) if said["kind"] == "sse" else _bare_grpc(queues))
-    _say({"port": port})
+    answer({"port": port})
     sequence = 0
-    with contextlib.suppress(EOFError):
-        while True:
-            command = json.loads(await _line())
-            used = psutil.Process().cpu_times()
-            for _ in range(command["events"]):
-                sequence += 1
-                one = render(sequence)
-                for queue in queues:
-                    queue.put_nowait(one)
-                await asyncio.sleep(command["every_s"])
-            while any(not queue.empty() for queue in queues):  # noqa: ASYNC110  # an event would cost what is measured
-                await asyncio.sleep(0.01)
-            after = psutil.Process().cpu_times()
-            _say({"cpu_s": after.user + after.system - used.user - used.system})
+    async for command in told:
+        used = psutil.Process().cpu_times()
+        for _ in range(command["events"]):
+            sequence += 1
+            one = render(sequence)
+            for queue in queues:
+                queue.put_nowait(one)
+            await asyncio.sleep(command["every_s"])
+        while any(not queue.empty() for queue in queues):  # noqa: ASYNC110  # an event would cost what is measured
+            await asyncio.sleep(0.01)
+        after = psutil.Process().cpu_times()
+        answer({"cpu_s": after.user + after.system - used.user - used.system})
 
 
 async def _bare_sse(queues: set[asyncio.Queue[Any]]) -> tuple[int, Callable[[int], bytes]]:
@@ -216,19 +213,6 @@ async def _bare_grpc(queues: set[asyncio.Queue[Any]]) -> tuple[int, Callable[[in
 
 
 _kept: list[object] = []
-
-
-async def _line() -> str:
-    """Return the next line of standard input; raises EOFError at its end."""
-    line: str = await asyncio.to_thread(sys.stdin.readline)
-    if not line:
-        raise EOFError
-    return line
-
-
-def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -96,19 +96,28 @@ async def in_turn(
     ours: Side, reference: Side, *, rounds: int, tick: Callable[[str], None] = lambda _note: None
 ) -> Series:
     """Measure both sides once per round, taking turns in going first, and return all values."""
+    found = await turns({"ours": ours, "reference": reference}, rounds=rounds, tick=tick)
+    return Series(found["ours"], found["reference"])
+
+
+async def turns(
+    sides: Mapping[str, Side], *, rounds: int, tick: Callable[[str], None] = lambda _note: None
+) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Measure every side once per round, in the opposite order each time; return each side's values by figure.
+
+    Raises TooFewRounds before anything is measured.
+    """
     if rounds < LEAST_ROUNDS:
         raise TooFewRounds(f"{rounds} rounds, {LEAST_ROUNDS} are needed")
-    found: dict[str, dict[str, list[float]]] = {"ours": {}, "reference": {}}
-    sides = [("ours", ours), ("reference", reference)]
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in sides}
+    order = list(sides)
     for number in range(rounds):
-        for name, side in sides:
-            figures = await side()
-            for figure, value in figures.items():
+        for name in order:
+            for figure, value in (await sides[name]()).items():
                 found[name].setdefault(figure, []).append(value)
             tick(f"round {number + 1} of {rounds}, {name}")
-        sides.reverse()
-    frozen = {name: {figure: tuple(values) for figure, values in each.items()} for name, each in found.items()}
-    return Series(frozen["ours"], frozen["reference"])
+        order.reverse()
+    return {name: {figure: tuple(values) for figure, values in each.items()} for name, each in found.items()}
 
 
 def median(values: Sequence[float]) -> float:

@@ -5,14 +5,10 @@ for browsers, the gateway. The reference writes the same bytes to as many stream
 """
 
 import asyncio
-import json
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import psutil
 from sqlalchemy import update
@@ -30,16 +26,14 @@ from services.kit.redis import connect
 from services.mesh.client import Client
 from services.mesh.home import Home
 from services.mesh.up import RunningMesh, running_mesh
+from tests.bench.ends import running_end
 from tests.bench.rounds import Figures, Row, Trial
 from tests.bench.start import fresh_home
 
 # Kind, watchers, events in a round, and a pause long enough for every watcher to have had one before the next.
 CROWDS = (("sse", 1000, 5, 0.5), ("sse", 5000, 2, 2.0), ("grpc", 1000, 5, 2.0), ("grpc", 5000, 2, 8.0))
-_ANSWER_S = 300.0
 _NAMES = {"sse": ("server-sent events", "bare aiohttp"), "grpc": ("gRPC", "bare grpc.aio")}
 _UNLIMITED = {"RATE_USER_PER_MINUTE": "0", "RATE_ADDRESS_PER_MINUTE": "0", "STREAMS_MOST": "10000"}
-
-Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 async def measure(trial: Trial) -> list[Row]:
@@ -116,7 +110,10 @@ async def _crowd(trial: Trial, mesh: RunningMesh, log: _Log, token: str, *, crow
     port = mesh.home.ports.gateway if kind == "sse" else mesh.home.ports.edge
     asked = {"kind": kind, "count": count, "host": "127.0.0.1", "token": token, "job_id": job.job_id}
     late: dict[str, list[float]] = {"ours": [], "reference": []}
-    async with _process("bare") as bare, _process("watchers") as ours_heard, _process("watchers") as bare_heard:
+    async with AsyncExitStack() as stack:
+        roles = ("bare", "watchers", "watchers")
+        ends = [await stack.enter_async_context(running_end("tests.bench.crowd", role)) for role in roles]
+        bare, ours_heard, bare_heard = (end.ask for end in ends)
         served = await bare({"kind": kind})
         await ours_heard({**asked, "port": port, "path": f"/api/v1/jobs/{job.job_id}/events"})
         await bare_heard({**asked, "port": served["port"], "path": "/events"})
@@ -159,34 +156,3 @@ async def _crowd(trial: Trial, mesh: RunningMesh, log: _Log, token: str, *, crow
             share=0.99,
         ),
     ]
-
-
-@asynccontextmanager
-async def _process(role: str) -> AsyncIterator[Ask]:
-    """Run one end of a crowd; yields the way to give it a command and hear its answer."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.crowd", role),
-        cwd=Path(__file__).parents[2],
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=64 * 1024 * 1024,
-    )
-    stdin, stdout = process.stdin, process.stdout
-    assert stdin is not None
-    assert stdout is not None
-
-    async def ask(command: dict[str, Any]) -> dict[str, Any]:
-        stdin.write(json.dumps(command).encode() + b"\n")
-        async with asyncio.timeout(_ANSWER_S):
-            line = await stdout.readline()
-        if not line:
-            raise RuntimeError(f"the {role} of the benchmark died")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    try:
-        yield ask
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()

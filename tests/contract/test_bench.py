@@ -202,7 +202,7 @@ def test_every_benchmark_is_run() -> None:
     """`make bench` leaves none of them out."""
     media, mesh, work = (
         {"transcode", "song"},
-        {"codec", "call", "start", "story"},
+        {"codec", "call", "edge", "start", "story"},
         {"wallet", "jobs", "recovery", "refill", "watchers"},
     )
     assert set(command.BENCHMARKS) == media | mesh | work

@@ -146,7 +146,8 @@ def _tracked() -> list[str]:
 
 TOP = {
     "proto", "gen", "services", "gateway", "migrations", "tests", "buf.yaml", "docker-compose.yml", "pyproject.toml",
-    "README.md", "Makefile", "requirements.lock", "requirements-dev.lock", "Dockerfile", "LICENSE",
+    "README.md", "Makefile", "requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "Dockerfile",
+    "LICENSE",
 }  # fmt: skip
 
 

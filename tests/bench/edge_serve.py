@@ -1,0 +1,105 @@
+"""``python -m tests.bench.edge_serve ROLE``: one process that serves, told on standard input what it needs.
+
+`ours` is the gateway with the services inside, `services` the same services behind a gRPC port, `fastapi` and
+`connect` are the rivals written in Python.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from gateway.app import build
+from gateway.config import Config
+from gateway.listen import GatewayRunner
+from tests.bench.edge_services import grpc_server, standing
+from tests.bench.ends import answer, commands
+
+Serve = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
+
+# Above what the load asks of any one token, and counted all the same.
+_PER_MINUTE = 60_000
+
+
+async def ours(said: dict[str, Any]) -> None:
+    """Serve the gateway with the services on its LocalMesh."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(
+            redis_url=said["redis"],
+            object_store_directory=Path(folder),
+            object_url_secret="a secret of the benchmark",
+            rate_user_per_minute=_PER_MINUTE,
+            streams_most=20_000,
+        )
+        async with standing(said, "mesh") as stands:
+            runner = GatewayRunner(await build(config, stands.mesh.peers("gateway")), drain_s=0.5)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+            await _until_the_end(runner.addresses[0][1])
+            await runner.cleanup()
+
+
+async def services(said: dict[str, Any]) -> None:
+    """Serve the same services, with the same concerns, over plaintext gRPC."""
+    async with standing(said, "services") as stands:
+        server = await grpc_server(stands)
+        await _until_the_end(server.port)
+        await server.stop(0.2)
+
+
+async def fastapi(said: dict[str, Any]) -> None:
+    """Serve a FastAPI gateway in front of the services at `port`."""
+    from tests.bench.edge_fastapi import application
+
+    await _uvicorn(application(f"127.0.0.1:{said['port']}"))
+
+
+async def connect(_said: dict[str, Any]) -> None:
+    """Serve the three methods with connectrpc."""
+    from tests.bench.edge_connect import application
+
+    await _uvicorn(application())
+
+
+async def _uvicorn(app: Any) -> None:
+    import uvicorn
+
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", access_log=False, http="httptools")
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    await _until_the_end(server.servers[0].sockets[0].getsockname()[1])
+    server.should_exit = True
+    await serving
+
+
+async def _until_the_end(port: int) -> None:
+    """Tell the port and stay until there are no more commands."""
+    answer({"port": port})
+    async for _ in _told:
+        pass
+
+
+_told = commands()
+
+
+async def main(serve: Serve) -> None:
+    """Serve as the first command says."""
+    await serve(await anext(_told))
+
+
+if __name__ == "__main__":
+    role = sys.argv[1]
+    served: dict[str, Serve] = {"ours": ours, "services": services, "fastapi": fastapi, "connect": connect}
+    if role in {"fastapi", "connect"}:
+        import uvloop
+
+        uvloop.run(main(served[role]))
+    else:
+        asyncio.run(main(served[role]))
