@@ -180,11 +180,13 @@ class Span:
         if _recorder is None:
             return self
         place = self._place or _place.get()
-        given = {name: _fit(value) for name, value in self._attributes.items() if value is not None}
-        about = _about(place) | given
+        about = _about(place)
+        for name, value in self._attributes.items():
+            if value is not None:
+                about[name] = _fit(value)
         opened = _recorder.begin(self._name, kind=self._kind, place=place, span_id=self._span_id, attributes=about)
-        inside = replace(place, trace_id=opened.trace_id, span_id=opened.span_id) if place else None
-        self._token = _place.set(inside or Place(opened.trace_id, opened.span_id))
+        platform, user_id = (place.platform, place.user_id) if place else ("", "")
+        self._token = _place.set(Place(opened.trace_id, opened.span_id, platform, user_id))
         self._open = opened
         return self
 
@@ -301,9 +303,9 @@ def _about(place: Place | None) -> dict[str, Value]:
         return {}
     about: dict[str, Value] = {}
     if place.platform:
-        about |= {"cadenza.platform": place.platform, "langfuse.trace.metadata.platform": place.platform}
+        about["cadenza.platform"] = about["langfuse.trace.metadata.platform"] = place.platform
     if place.user_id:
-        about |= {"user.id": place.user_id}
+        about["user.id"] = place.user_id
     return about
 
 
