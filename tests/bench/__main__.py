@@ -10,7 +10,21 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.bench import call, codec, edge, jobs, recovery, refill, song, start, story, transcode, wallet, watchers
+from tests.bench import (
+    call,
+    codec,
+    concerns,
+    edge,
+    jobs,
+    recovery,
+    refill,
+    song,
+    start,
+    story,
+    transcode,
+    wallet,
+    watchers,
+)
 from tests.bench.report import SECTION, markdown, screen, this_machine, write_json
 from tests.bench.rounds import LEAST_ROUNDS, Row, Trial
 from tests.readme import README, MarksMissing, check_marks, write_section
@@ -28,8 +42,9 @@ class Benchmark:
 
 
 BENCHMARKS = {
-    "codec": Benchmark(codec.measure, 4, 120),
+    "codec": Benchmark(codec.measure, 8, 120),
     "call": Benchmark(call.measure, 1, 120),
+    "concerns": Benchmark(concerns.measure, 7, 120),
     "edge": Benchmark(edge.measure, 2, 600),
     "transcode": Benchmark(transcode.measure, 2, 300),
     "song": Benchmark(song.measure, 1, 600),

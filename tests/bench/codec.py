@@ -87,7 +87,28 @@ async def measure(trial: Trial) -> list[Row]:
             series = await trial.in_turn(_timed(figure, ours), _timed(figure, reference))
             row = Row("codec", figure, "µs", "json_format", series.ours[figure], series.reference[figure], MEDIAN)
             rows.append(row)
+        floors = {
+            "encode": _writing(message, codec.encode(message)),
+            "decode": _reading(codec.encode(message), message),
+        }
+        for direction, floor in floors.items():
+            figure = f"{direction} {name}, against the limit"
+            series = await trial.in_turn(_timed(figure, both[direction][0]), _timed(figure, floor))
+            values = (series.ours[figure], series.reference[figure])
+            rows.append(Row("codec", figure, "µs", "upb and orjson alone, in C", *values))
     return rows
+
+
+def _writing(message: Message, values: object) -> Callable[[], object]:
+    """Return what no encoder in Python can be below: parsing the wire and printing values that are there already."""
+    parse, wire = type(message).FromString, message.SerializeToString()
+    return lambda: (parse(wire), orjson.dumps(values))
+
+
+def _reading(values: object, message: Message) -> Callable[[], object]:
+    """Return the same of decoding: parsing the text and writing a message that is there already."""
+    text = orjson.dumps(values)
+    return lambda: (orjson.loads(text), message.SerializeToString())
 
 
 def _encoding(codec: Codec, message: Message, wire: bytes) -> Callable[[], object]:

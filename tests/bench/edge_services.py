@@ -56,8 +56,11 @@ def created(title: str) -> track_service_pb2.CreateTrackResponse:
     )
 
 
-class _Credits(credit_service_pb2_grpc.CreditServiceServicer):
+class Credits(credit_service_pb2_grpc.CreditServiceServicer):
+    """A wallet of one balance."""
+
     async def GetBalance(self, request: Any, context: Any) -> Any:  # noqa: N802  # named by the contract
+        """Return the balance."""
         return balance()
 
 
@@ -114,7 +117,7 @@ async def standing(said: dict[str, Any], name: str) -> AsyncIterator[Standing]:
     sessions = _made(_Sessions, bytes.fromhex(said["key"]))
     applications = [
         _application("auth", session_service_pb2_grpc.add_SessionServiceServicer_to_server, sessions),
-        _application("wallet", credit_service_pb2_grpc.add_CreditServiceServicer_to_server, _made(_Credits)),
+        _application("wallet", credit_service_pb2_grpc.add_CreditServiceServicer_to_server, _made(Credits)),
         Application(
             "composer",
             [

@@ -202,7 +202,7 @@ def test_every_benchmark_is_run() -> None:
     """`make bench` leaves none of them out."""
     media, mesh, work = (
         {"transcode", "song"},
-        {"codec", "call", "edge", "start", "story"},
+        {"codec", "call", "concerns", "edge", "start", "story"},
         {"wallet", "jobs", "recovery", "refill", "watchers"},
     )
     assert set(command.BENCHMARKS) == media | mesh | work
