@@ -6,6 +6,9 @@ moves in either direction.
 """
 
 import asyncio
+import base64
+import binascii
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -22,6 +25,7 @@ from services.kit.objects.store import ObjectTooLarge, disposition
 PATH: Final = "/_objects/{bucket}/{key:.+}"
 
 _LONGEST_UPLOAD_S: Final = 600.0
+_MD5_BYTES: Final = 16
 _PIECE_BYTES: Final = 256 * 1024
 _LENGTH_REQUIRED: Final = 411
 # Whatever was stored, it is never a page of ours.
@@ -63,10 +67,11 @@ def writing(store: LocalObjectStore) -> Handler:
             error = ParamInvalid.of("Content-Length", "must say how long the file is", "required")
             return failure(error, http[CALLER], status=_LENGTH_REQUIRED)
         check_announced(http, grant)
+        digest = read_digest(http)
         try:
             async with asyncio.timeout(_LONGEST_UPLOAD_S):
                 stored = await store.put(
-                    http.match_info["key"], _arriving(http), content_type=grant.content_type, size=grant.size
+                    http.match_info["key"], _arriving(http, digest), content_type=grant.content_type, size=grant.size
                 )
         except ObjectTooLarge as error:
             raise _not_as_announced(grant, None) from error
@@ -95,9 +100,29 @@ def _verified(store: LocalObjectStore, http: web.Request) -> Grant:
     return store.verify(http.method, http.match_info["bucket"], http.match_info["key"], http.query)
 
 
-async def _arriving(http: web.Request) -> AsyncIterator[bytes]:
+def read_digest(http: web.Request) -> bytes | None:
+    """Return the MD5 that the body must have, as S3 takes it in Content-MD5; ParamInvalid for what is none."""
+    given = http.headers.get("Content-MD5")
+    if given is None:
+        return None
+    try:
+        digest = base64.b64decode(given.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != _MD5_BYTES:
+        raise ParamInvalid.of("Content-MD5", "must be an MD5 in base64", "header")
+    return digest
+
+
+async def _arriving(http: web.Request, digest: bytes | None) -> AsyncIterator[bytes]:
+    """Yield the body; raises UPLOAD_CHECKSUM_WRONG at its end when it has another MD5, and then nothing is stored."""
+    md5 = hashlib.md5(usedforsecurity=False)
     async for chunk in http.content.iter_any():
+        if digest is not None:
+            md5.update(chunk)
         yield chunk
+    if digest is not None and md5.digest() != digest:
+        raise RemoteError("UPLOAD_CHECKSUM_WRONG", "the body has another MD5 than was announced", field="Content-MD5")
 
 
 def _plain(content_type: str) -> str:

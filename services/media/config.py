@@ -31,6 +31,11 @@ class Config(ProcessConfig):
     upload_abandoned_h: float = setting(
         "UPLOAD_ABANDONED_H", 24.0, doc="hours after which an upload that never came is removed"
     )
+    raw_kept_days: float = setting(
+        "RAW_KEPT_DAYS",
+        30.0,
+        doc="days for which a file is kept as it came, once it is playable; 0 for as long as that",
+    )
     ffmpeg_binary: str = setting("FFMPEG_BINARY", "", doc="ffmpeg to use; empty for the one that is installed with us")
     job_log_days: float = setting(
         "JOB_LOG_DAYS", 90.0, doc="days after a job's end for which its log is kept whole; then only the last line is"

@@ -37,7 +37,7 @@ async def runner(config: Config, _peers: Peers | None = None) -> AsyncIterator[W
         redis = connect(config.redis_url)
         stack.push_async_callback(redis.aclose)
         shelf = Shelf(db, object_store(config), now, read_s=config.asset_url_s, write_s=config.upload_url_s)
-        transcodes = Transcodes(db, shelf, now)
+        transcodes = Transcodes(db, shelf, now, raw_kept=timedelta(days=config.raw_kept_days))
         queue = JobQueue(
             PostgresJobs("media", jobs), {POLICY.kind: POLICY}, RedisSignals(redis), now, on_end=transcodes.on_end
         )

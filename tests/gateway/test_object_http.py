@@ -1,6 +1,8 @@
 """Signed addresses of the local store over HTTP: reading with ranges, writing once, refusing the rest."""
 
-from collections.abc import AsyncIterator
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 import orjson
@@ -183,3 +185,24 @@ async def test_with_an_s3_server_the_route_is_not_there(gateway: Gateway, store:
     async with http.get(path_of(await store.presign_get(KEY, expires_s=60))) as response:
         assert response.status == 404
         assert "connect-src 'self' https://s3.example.org:9000" in response.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("digest", "status", "error"),
+    [
+        (lambda: base64.b64encode(hashlib.md5(CONTENT).digest()).decode(), 200, ""),  # noqa: S324
+        (lambda: base64.b64encode(hashlib.md5(b"other").digest()).decode(), 460, "UPLOAD_CHECKSUM_WRONG"),  # noqa: S324
+        (lambda: "not base64!", 400, "PARAM_INVALID"),
+        (lambda: "AAAA", 400, "PARAM_INVALID"),
+    ],
+)
+async def test_a_wrong_content_md5_is_refused(
+    http: ClientSession, store: LocalObjectStore, digest: Callable[[], str], status: int, error: str
+) -> None:
+    """An upload whose bytes are not those of its Content-MD5 leaves the object as it was."""
+    put = await store.presign_put("raw/checked", content_type=TYPE, size_bytes=len(CONTENT), expires_s=60)
+    headers = {**put.headers, "Content-MD5": digest()}
+    async with http.put(path_of(put.url), data=CONTENT, headers=headers) as response:
+        body = orjson.loads(await response.read() or b"{}")
+    assert (response.status, body.get("error", "")) == (status, error)
+    assert (await store.head("raw/checked") is not None) == (status == 200)

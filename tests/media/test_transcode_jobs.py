@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select, update
 
 from cadenza.media.v1 import asset_service_pb2 as pb
+from services.kit.clock import now
 from services.kit.db.engine import Database
 from services.kit.db.migrate import check
 from services.kit.errors import Unavailable
@@ -275,3 +276,19 @@ async def test_concurrent_stores(shelves: Shelves) -> None:
 
     assert both[0].asset_id == both[1].asset_id
     assert len(list(shelves.store._root.rglob("*.json"))) == 1
+
+
+@pytest.mark.parametrize(("days", "files"), [(30.0, 2), (-1.0, 1), (0.0, 2)])
+async def test_what_the_client_sent_goes_later(config: Config, days: float, files: int) -> None:
+    """A file as it came is kept for a while beside the playable one, then it goes; the asset stays playable."""
+    object.__setattr__(config, "raw_kept_days", days)
+    async with running(config) as media:
+        asset = await upload(media, sound("take.wav"))
+        await media.settle()
+        shelf = Shelf(media.db, media.store, now, read_s=60, write_s=60)
+        await Sweep(media.db, shelf, now, abandoned=timedelta(hours=24)).once()
+        await media.worker.dispatcher.drain()  # type: ignore[union-attr]
+        ready = await get(media, asset.asset_id)
+        assert ready.state == pb.Asset.STATE_READY
+        assert await media.store.head(ready.storage_key) is not None
+        assert len(media.files()) == 2 * files

@@ -31,8 +31,9 @@ _FENCES = timedelta(days=30)
 class Transcodes:
     """The life of an asset while its job runs."""
 
-    def __init__(self, db: Database, shelf: Shelf, clock: Clock) -> None:
-        """Use the collaborators."""
+    def __init__(self, db: Database, shelf: Shelf, clock: Clock, *, raw_kept: timedelta = timedelta(0)) -> None:
+        """Use the collaborators; what a client sent is kept so long beside the playable file, 0 for as long as that."""
+        self._raw_kept = raw_kept
         self._db = db
         self._shelf = shelf
         self._clock = clock
@@ -51,6 +52,9 @@ class Transcodes:
         if sound.waveform:
             await waveforms.save(tx, asset_id, sound.waveform)
         await ledger.keep(tx, sound.storage_key)
+        if self._raw_kept and asset.raw_key:
+            # The asset still names it, so that it goes at once when its owner deletes the asset.
+            await ledger.drop(tx, [asset.raw_key], delete_after=self._clock() + self._raw_kept)
 
     async def on_end(self, tx: AsyncConnection, job: Job) -> None:
         """Let the asset of a failed job fail with its reason; what the client sent goes."""
