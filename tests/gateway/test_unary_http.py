@@ -8,8 +8,6 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
-from gateway.envelope import STATUSES
-from services.kit.errors import DomainError
 from tests.gateway.asking import JSON, ask
 from tests.gateway.conftest import ALICE, Gateway
 from tests.gateway.services import ASSET, JOB, TRACK, Fakes, rpc_error
@@ -180,25 +178,6 @@ async def test_another_users_track_is_not_found(http: ClientSession) -> None:
     """404 and not 403: whether the track exists is nobody else's business."""
     status, body, _ = await ask(http, "GET", f"/api/v1/tracks/{TRACK}", headers={"Authorization": "Bearer bob"})
     assert (status, body["code"]) == (404, 10002)
-
-
-@pytest.mark.point(16)
-@pytest.mark.parametrize("reason", sorted(STATUSES))
-async def test_every_reason_arrives_with_its_own_status_and_number(
-    http: ClientSession, fakes: Fakes, reason: str
-) -> None:
-    """Whatever reason a service gives, status, number and symbol are the table's."""
-
-    def fail() -> Any:
-        error = DomainError("for developers")
-        error.reason = reason  # type: ignore[misc]  # one error of every kind
-        raise error
-
-    fakes.credits.answer = fail
-    status, body, headers = await ask(http, "GET", "/api/v1/wallet/balance")
-    assert (status, body["error"]) == (STATUSES[reason], reason)
-    assert ("Retry-After" in headers) == (status in {423, 429, 503})
-    assert ("WWW-Authenticate" in headers) == (status == 401)
 
 
 @pytest.mark.point(17)

@@ -43,10 +43,13 @@ def test_an_error_without_text_shows_its_reason() -> None:
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode))
 def test_a_bare_code_has_a_reason_of_the_contract(code: grpc.StatusCode) -> None:
-    """An answer that carries only a code, from gRPC itself or a stranger, becomes one of our reasons."""
-    error = from_rpc(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="text"))
+    """An answer that carries only a code, from gRPC itself or a stranger, becomes one of our reasons.
+
+    Its words stay behind: they name addresses of the mesh, and the error may travel on to a client.
+    """
+    error = from_rpc(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="ipv4:10.1.2.3:5"))
     assert error.reason in REASONS
-    assert error.message == "text"
+    assert error.message == f"the service answered {code.name}"
 
 
 def test_a_strangers_error_info_is_not_believed() -> None:

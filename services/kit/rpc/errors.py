@@ -122,6 +122,9 @@ _REASONS: Final[Mapping[grpc.StatusCode, str]] = {
     Code.UNAUTHENTICATED: "AUTH_REQUIRED",
 }
 
+# Ends that come of time and of clients going away, and say nothing worth a line.
+_ORDINARY: Final = frozenset({Code.CANCELLED, Code.DEADLINE_EXCEEDED})
+
 # Named and not imported, so that a process without a database does not load its driver.
 _LOST_CONNECTION: Final[Mapping[str, str]] = {
     "sqlalchemy.exc.InterfaceError": "database",
@@ -154,11 +157,17 @@ def to_status(error: DomainError) -> Status:
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> RemoteError:
-    """Return what another service answered as an error of our own, with its reason and fields."""
+    """Return what another service answered as an error of our own, with its reason and fields.
+
+    What gRPC says of its own failures names addresses of the mesh; it stays in the log, for this error may travel on.
+    """
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
             return from_status(Status.FromString(value), error.code())
-    return RemoteError(_REASONS.get(error.code(), "UNKNOWN_ERROR"), error.details() or "")
+    code = error.code()
+    if code not in _ORDINARY:
+        _log.warning("a call failed without a word of the service: %s, %s", code.name, error.details())
+    return RemoteError(_REASONS.get(code, "UNKNOWN_ERROR"), f"the service answered {code.name}")
 
 
 def from_status(status: Status, code: grpc.StatusCode) -> RemoteError:
