@@ -75,7 +75,8 @@ class Ffmpeg:
         longest_s = limits.longest_ms / 1000 + 1
         arguments = _arguments(source, found, mp3, samples, longest_s=longest_s)
         largest_mb = math.ceil(longest_s * MP3_SAMPLE_RATE_HZ * _FRAME_BYTES / 2**20) + 1
-        outcome = await cage.run([self.binary, *arguments], replace(self.bars, file_mb=largest_mb), cage.Room(folder))
+        bars, room = replace(self.bars, file_mb=largest_mb), cage.Room(folder, (source,))
+        outcome = await cage.run([self.binary, *arguments], bars, room)
         outcome.check_our_side()
         inside = await asyncio.to_thread(read_report, outcome.complaint, source, found)
         if inside.moving_pictures:

@@ -44,7 +44,7 @@ def files(lure: Lure) -> Iterator[Hostile]:
         yield Hostile(f"wrongly-{ending}.mp3", data, GOOD, "audio/mpeg")
         yield from (Hostile(f"cut-{cut}.{ending}", data[:cut], REFUSED) for cut in _CUTS)
         yield Hostile(f"half.{ending}", data[: len(data) // 2], EITHER)
-        yield Hostile(f"zeros.{ending}", data[:30] + bytes(20_000), REFUSED)
+        yield Hostile(f"zeros.{ending}", data[:30] + bytes(20_000), EITHER)
     for form in _FOREIGN:
         yield Hostile(f"foreign.{form.lower()}", picture(form), REFUSED)
     yield Hostile("foreign.pdf", b"%PDF-1.7\n" + picture("JPEG"), REFUSED)
