@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -18,14 +19,20 @@ def check_acceptable(http: web.Request, offer: str) -> None:
 
 def choose(http: web.Request, offers: Sequence[str]) -> str:
     """Return the offer that the client likes best, the first one of equals; NOT_ACCEPTABLE when it takes none."""
-    accept = http.headers.get("Accept", "")
+    best = _best(http.headers.get("Accept", ""), tuple(offers))
+    if best is None:
+        raise RemoteError("NOT_ACCEPTABLE", f"only {', '.join(offers)} is made here", offers=", ".join(offers))
+    return best
+
+
+# Clients are many, and what they write there is the same few lines.
+@lru_cache(maxsize=1024)
+def _best(accept: str, offers: tuple[str, ...]) -> str | None:
     if not accept.strip():
         return offers[0]
     kinds = [_weighed(part) for part in accept.split(",")[:_MOST_KINDS]]
     best = max(offers, key=lambda offer: _liking(offer, kinds))
-    if _liking(best, kinds) <= 0:
-        raise RemoteError("NOT_ACCEPTABLE", f"only {', '.join(offers)} is made here", offers=", ".join(offers))
-    return best
+    return best if _liking(best, kinds) > 0 else None
 
 
 def _weighed(part: str) -> tuple[str, float]:

@@ -8,6 +8,7 @@ too much; it must never accept what `json_format` would not, nor read it differe
 import base64
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -16,9 +17,11 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.shapes import enum_of, is_map, is_well_known, map_parts, message_of, numbers_of
-from gateway.spelling import FLOAT_MAX, TIME
+from gateway.spelling import FLOAT_MAX
 
 Convert = Callable[[Any], Any]
+# The field's name, the type whose values are taken as they are (or None), and what reads any other value.
+Reading = tuple[str, type[Any] | None, Convert]
 
 _Field = FieldDescriptor
 _INFINITE: Final = float("inf")
@@ -38,19 +41,32 @@ class Decoders:
     def __init__(self) -> None:
         """Start empty."""
         self._compiled: dict[str, Convert] = {}
+        self._fields: dict[str, Convert] = {}
 
     def of(self, descriptor: Descriptor) -> Callable[[Any], Message]:
         """Return the function that makes a message of this type, raising one of UNUSUAL otherwise."""
         done = self._compiled.get(descriptor.full_name)
         if done is None:
-            table: dict[str, tuple[str, Convert]] = {}
+            done = self._compiled[descriptor.full_name] = _making(GetMessageClass(descriptor), self._inside(descriptor))
+        return done
+
+    def _inside(self, descriptor: Descriptor) -> Convert:
+        """Return the function that makes the fields of a message of this type.
+
+        The fields of a message inside another one stay a dictionary, of which the outermost class makes everything at
+        once: a message made by itself would be copied into the one around it.
+        """
+        done = self._fields.get(descriptor.full_name)
+        if done is None:
+            table: dict[str, Reading] = {}
             choices = [[field.name for field in oneof.fields] for oneof in descriptor.oneofs if len(oneof.fields) > 1]
-            done = _reader(GetMessageClass(descriptor), table, choices)
-            self._compiled[descriptor.full_name] = done  # before its fields, which may hold the type itself
+            done = _reader(table, choices)
+            self._fields[descriptor.full_name] = done  # before its fields, which may hold the type itself
             for field in descriptor.fields:
                 convert = self._field(field)
                 if convert is not None:
-                    table[field.name] = table[field.json_name] = (field.name, convert)
+                    as_it_is = None if field.is_repeated else _PLAIN.get(convert)
+                    table[field.name] = table[field.json_name] = (field.name, as_it_is, convert)
         return done
 
     def _field(self, field: FieldDescriptor) -> Convert | None:
@@ -58,6 +74,8 @@ class Decoders:
         if is_map(field):
             key, value = map_parts(field)
             inner = self._value(value)
+            if value.type == _Field.TYPE_MESSAGE and inner is not None and inner is not _time:
+                inner = self.of(message_of(value))  # a map takes messages only
             return _map_of(inner) if inner is not None and key.type == _Field.TYPE_STRING else None
         inner = self._value(field)
         return _list_of(inner) if inner is not None and field.is_repeated else inner
@@ -71,31 +89,45 @@ class Decoders:
             return _time
         if is_well_known(message_of(field)):
             return None
-        return self.of(message_of(field))
+        return self._inside(message_of(field))
 
 
-def _reader(cls: type[Message], table: Mapping[str, tuple[str, Convert]], choices: list[list[str]]) -> Convert:
-    def read(values: Any) -> Message:
+def _making(cls: type[Message], read: Convert) -> Convert:
+    def make(values: Any) -> Message:
+        return cls(**read(values))
+
+    return make
+
+
+def _reader(table: Mapping[str, Reading], choices: list[list[str]]) -> Convert:
+    def read(values: Any) -> dict[str, Any]:
         if type(values) is not dict:
             raise Refused
         fields: dict[str, Any] = {}
         for key, value in values.items():
-            name, convert = table[key]
-            if name in fields:  # both spellings of one field
-                raise Refused
-            fields[name] = None if value is None else convert(value)
+            name, as_it_is, convert = table[key]
+            if type(value) is as_it_is:
+                fields[name] = value
+            else:
+                fields[name] = None if value is None else convert(value)
+        if len(fields) != len(values):  # both spellings of one field
+            raise Refused
         for names in choices:
             if sum(fields.get(name) is not None for name in names) > 1:
                 raise Refused
-        return cls(**fields)
+        return fields
 
     return read
 
 
 def _list_of(convert: Convert) -> Convert:
+    as_it_is = {_PLAIN[convert]} if convert in _PLAIN else None
+
     def read(values: Any) -> list[Any]:
         if type(values) is not list:
             raise Refused
+        if as_it_is is not None and {*map(type, values)} <= as_it_is:
+            return values
         return [convert(value) for value in values]
 
     return read
@@ -169,13 +201,19 @@ def _octets(value: Any) -> bytes:
 
 
 def _time(value: Any) -> Timestamp:
-    if type(value) is not str or not TIME.fullmatch(value):
+    if type(value) is not str:
         raise Refused
-    time = Timestamp()
-    time.FromJsonString(value)
-    return time
+    found = _INSTANT.fullmatch(value)
+    if found is None:
+        raise Refused
+    seconds = int((datetime.fromisoformat(found[1]) - _EPOCH).total_seconds())
+    return Timestamp(seconds=seconds, nanos=int((found[2] or "").ljust(9, "0")))
 
 
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # both it and what is subtracted from it are UTC
+_INSTANT: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z", re.ASCII
+)
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,19})", re.ASCII)
 
 _SCALARS: Final[Mapping[int, Convert]] = {
@@ -205,3 +243,6 @@ _SCALARS: Final[Mapping[int, Convert]] = {
         _wide,
     ),
 }
+
+# What each of these gives back as it is. The message itself checks the range of numbers.
+_PLAIN: Final[Mapping[Convert, type[Any]]] = {_text: str, _whole: int, _wide: int, _truth: bool}

@@ -10,7 +10,8 @@ import base64
 import keyword
 import struct
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import date
+from functools import lru_cache
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -25,6 +26,9 @@ Encode = Callable[[Message], Any]
 _INFINITE: Final = float("inf")
 _PER_MILLISECOND: Final = 1_000_000
 _PER_MICROSECOND: Final = 1_000
+_DAY_S: Final = 86_400
+_FIRST_DAY: Final = date(1970, 1, 1).toordinal()
+_TWO: Final = tuple(f"{number:02d}" for number in range(60))
 _FLOAT_DIGITS: Final = range(6, 10)
 _Field = FieldDescriptor
 
@@ -92,6 +96,8 @@ class Encoders:
             rendered = self._value(field, "v")
             if rendered == "v":
                 return f"{access}[:]"
+            if rendered.endswith("(v)"):
+                return f"[*map({rendered.removesuffix('(v)')}, {access})]"
             return f"[{rendered} for v in {access}]"
         rendered = self._value(field, access)
         return f"{rendered} if m.HasField({field.name!r}) else None" if field.has_presence else rendered
@@ -131,15 +137,28 @@ def canonical(message: Message) -> Any:
 
 def instant(time: Timestamp) -> str:
     """Return the time as RFC 3339 with Z and 0, 3, 6 or 9 digits; ValueError outside the years 1 to 9999."""
-    seconds = datetime.fromtimestamp(time.seconds, tz=UTC).isoformat()[:19]
+    days, rest = divmod(time.seconds, _DAY_S)
+    hour, rest = divmod(rest, 3600)
+    minute, second = divmod(rest, 60)
+    text = f"{_date(days)}T{_TWO[hour]}:{_TWO[minute]}:{_TWO[second]}"
     nanos = time.nanos
     if not nanos:
-        return f"{seconds}Z"
+        return f"{text}Z"
     if not nanos % _PER_MILLISECOND:
-        return f"{seconds}.{nanos // _PER_MILLISECOND:03d}Z"
+        return f"{text}.{nanos // _PER_MILLISECOND:03d}Z"
     if not nanos % _PER_MICROSECOND:
-        return f"{seconds}.{nanos // _PER_MICROSECOND:06d}Z"
-    return f"{seconds}.{nanos:09d}Z"
+        return f"{text}.{nanos // _PER_MICROSECOND:06d}Z"
+    return f"{text}.{nanos:09d}Z"
+
+
+# An answer tells of few days, and of each many times.
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    """Return the day so many days after the first of 1970; ValueError outside the years 1 to 9999."""
+    try:
+        return date.fromordinal(_FIRST_DAY + days).isoformat()
+    except OverflowError as error:
+        raise ValueError("the day is out of range") from error
 
 
 def _name_of(descriptor: Descriptor) -> str:

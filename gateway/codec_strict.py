@@ -36,12 +36,13 @@ MOST_VALUES: Final = 20_000
 
 _Field = FieldDescriptor
 _CONTAINERS = (dict, list)
+_KINDS: Final = frozenset(_CONTAINERS)  # as a parser makes them: dict and list themselves
 _LONGEST_NAME = 64
 
 
 def measure(tree: Any) -> int:
     """Return how many keys the values hold; ParamInvalid when they nest too deep or are too many."""
-    if isinstance(tree, dict) and not any(isinstance(value, _CONTAINERS) for value in tree.values()):
+    if type(tree) is dict and _KINDS.isdisjoint(map(type, tree.values())):
         return len(tree)  # the shape of nearly every request
     keys, values = 0, 0
     level = [tree] if isinstance(tree, _CONTAINERS) else []
@@ -49,9 +50,12 @@ def measure(tree: Any) -> int:
         below: list[Any] = []
         for each in level:
             values += len(each)
-            keys += len(each) if isinstance(each, dict) else 0
-            inner = each.values() if isinstance(each, dict) else each
-            below.extend(value for value in inner if isinstance(value, _CONTAINERS))
+            inner: Any = each
+            if type(each) is dict:
+                keys += len(each)
+                inner = each.values()
+            if not _KINDS.isdisjoint(map(type, inner)):
+                below += [value for value in inner if type(value) in _KINDS]
         if values > MOST_VALUES:
             _refuse("body", "too_many", f"holds more than {MOST_VALUES} values")
         if not below:

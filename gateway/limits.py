@@ -7,6 +7,7 @@ has no token, by token, by the older paths, and by single methods that name a li
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -98,18 +99,19 @@ async def _standing(request: web.Request, config: Config, windows: RateWindows, 
 def _rules(request: web.Request, config: Config, narrow: Narrow) -> list[tuple[Rule, str]]:
     """Return the rules that match, each with the name that the client has for it."""
     caller, found = request[CALLER], []
+    token_key = caller.token_key  # each look at it is a hash
     resource = request.match_info.route.resource
     route = (request.method, resource.canonical) if resource is not None else ("", "")
     outside = not is_loopback(caller.address)
-    if config.rate_user_per_minute and caller.token_key:
-        found.append((Rule("user", config.rate_user_per_minute), caller.token_key))
+    if config.rate_user_per_minute and token_key:
+        found.append((Rule("user", config.rate_user_per_minute), token_key))
         if route in narrow.methods:
-            found.append((narrow.methods[route], caller.token_key))
+            found.append((narrow.methods[route], token_key))
     if config.rate_older_per_minute and route in narrow.older and outside:
-        found.append((Rule("older", config.rate_older_per_minute), caller.token_key or caller.address))
+        found.append((Rule("older", config.rate_older_per_minute), token_key or caller.address))
     if config.rate_address_per_minute and outside:
         found.append((Rule("address", config.rate_address_per_minute), caller.address))
-    if config.rate_anonymous_per_quarter and outside and not caller.token_key:
+    if config.rate_anonymous_per_quarter and outside and not token_key:
         found.append((Rule("anonymous", config.rate_anonymous_per_quarter, _QUARTER_S), caller.address))
     return found
 
@@ -130,6 +132,7 @@ def rate_headers(standing: Standing) -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=4096)
 def is_loopback(address: str) -> bool:
     """Return whether the address is this machine; whoever works here is not limited by address."""
     try:

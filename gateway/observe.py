@@ -8,6 +8,7 @@ because signed addresses and event streams carry secrets there.
 import logging
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from aiohttp import web
@@ -91,13 +92,24 @@ def route_of(request: web.Request) -> str:
     return resource.canonical if resource is not None else "unmatched"
 
 
+# Finding a metric by its labels costs more than counting does; methods, templates and statuses are few.
+@cache
+def _requests(method: str, route: str, status: int) -> Counter:
+    return REQUESTS.labels(method, route, status)
+
+
+@cache
+def _seconds(method: str, route: str) -> Histogram:
+    return SECONDS.labels(method, route)
+
+
 def _note(request: web.Request, status: int, size: int, seconds: float) -> None:
     route = route_of(request)
     method = request.method if request.method in _METHODS else "OTHER"
-    REQUESTS.labels(method, route, status).inc()
+    _requests(method, route, status).inc()
     stream = STREAM in request
     if not stream:
-        SECONDS.labels(method, route).observe(seconds)
+        _seconds(method, route).observe(seconds)
     level = logging.INFO if status < _FIRST_ERROR else logging.ERROR
     if not _log.isEnabledFor(level) and (stream or seconds < _SLOW_S):
         return
