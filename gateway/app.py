@@ -9,6 +9,7 @@ from gateway.client_config import describing
 from gateway.codec import Codec
 from gateway.config import Config
 from gateway.connections import BOUNDS, Bounds
+from gateway.downloads import descriptor_set, postman
 from gateway.envelope import JSON, enveloping
 from gateway.headers import adding_headers, answering_preflights, compressing
 from gateway.health import HealthPages
@@ -67,7 +68,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     add_webhooks(app, peers)
     app.router.add_route("GET", SOCKET, Sockets(streams, origins=config.allowed_origins).handle)
     _get(app, "/api/v1/config/client", describing(config))
-    _get(app, "/api/docs/openapi.json", _documenting(bindings, config.public_url))
+    _add_documents(app, bindings, server=config.public_url)
     _get(app, "/health", health.whole)
     _get(app, "/health/live", health.live)
     _get(app, "/health/ready", health.ready)
@@ -129,13 +130,23 @@ def _get(app: web.Application, path: str, handler: Handler) -> None:
     app.router.add_route("HEAD", path, handler)
 
 
-def _documenting(bindings: list[Binding], server: str) -> Handler:
-    """Return the handler of the API document, which is made at the first request."""
+def _add_documents(app: web.Application, bindings: list[Binding], *, server: str) -> None:
+    """Serve what developers take away: the API document, a Postman collection, the descriptors."""
+    for name, kind, make in (
+        ("openapi.json", JSON, lambda: document(bindings, server=server)),
+        ("postman.json", JSON, lambda: postman(document(bindings, server=server))),
+        ("descriptors.binpb", "application/octet-stream", lambda: descriptor_set(bindings)),
+    ):
+        _get(app, f"/api/docs/{name}", _documenting(make, kind))
+
+
+def _documenting(make: Callable[[], bytes], kind: str) -> Handler:
+    """Return the handler of a document, which is made at the first request."""
     made: list[bytes] = []
 
     async def handle(_http: web.Request) -> web.Response:
         if not made:
-            made.append(document(bindings, server=server))
-        return web.Response(body=made[0], content_type=JSON, headers={"Cache-Control": "public, max-age=300"})
+            made.append(make())
+        return web.Response(body=made[0], content_type=kind, headers={"Cache-Control": "public, max-age=300"})
 
     return handle

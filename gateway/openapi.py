@@ -21,6 +21,11 @@ from gateway.uploads import FIELD, FORM
 VERSION: Final = "1.0.0"
 
 _LINE: Final = {"type": "string"}
+_WORDS: Final = (
+    "Hum in, song out. Every answer is an envelope; `code` 0 is success. Any of the streams may also be read over the "
+    'one WebSocket `/api/v1/ws`: `{"op": "auth", "token": ...}` first, and then '
+    '`{"op": "subscribe", "path": ..., "after": N}`.'
+)
 
 
 def document(bindings: Sequence[Binding], *, server: str) -> bytes:
@@ -37,7 +42,7 @@ def document(bindings: Sequence[Binding], *, server: str) -> bytes:
             "info": {
                 "title": "Cadenza",
                 "version": VERSION,
-                "description": "Hum in, song out. Every answer is an envelope; `code` 0 is success.",
+                "description": _WORDS,
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": server}],
