@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
+import numpy as np
 import pytest
 
+from services.kit.objects.s3 import S3ObjectStore
 from services.mesh.process import free_port
 from services.mesh.up import RunningMesh, running_mesh
 from tests.e2e import sounds
 from tests.e2e.conftest import home_at
 from tests.e2e.people import Person, until
 from tests.e2e.split import KEYS, has_rclone, objects_at
+from tests.e2e.tus import Tus
 
 pytestmark = pytest.mark.timeout(500)
 
@@ -126,6 +130,46 @@ async def test_a_presigned_upload_goes_past_us(buckets: Buckets, person: Person,
     assert urlsplit(url).netloc == f"127.0.0.1:{buckets.port}"
     assert (refused.status, put.status) == (403, 200)
     assert (await person.settled_asset(signed["asset_id"]))["state"] == "ready"
+
+
+async def test_a_file_in_pieces_and_a_dead_server(buckets: Buckets, person: Person) -> None:
+    """A server that dies amid a large upload costs no byte that had come, and leaves the file and no parts."""
+    take = sounds.wav(np.random.default_rng(3).normal(0, 0.1, 6_400_000).astype(np.float32), 44_100)
+    async with aiohttp.ClientSession() as session:
+        client = Tus(session, person.base_url, person.token)
+        _, made = await client.create(len(take))
+        url = made["Location"]
+        assert (await client.patch(url, take[:6_000_000], 0))[0] == 204
+        buckets.kill()
+        away, _ = await client.patch(url, take[6_000_000:], 6_000_000)
+        kept = await client.offset(url)
+        buckets.start()
+
+        async def rest() -> int:
+            offset = await client.offset(url)
+            if offset < len(take):
+                await client.patch(url, take[offset:], offset)
+            return await client.offset(url)
+
+        await until(rest, lambda found: found == len(take))
+        _, other = await client.create(len(take), data=take[:6_000_000])
+        assert (await client.request("DELETE", other["Location"]))[0] == 204
+    asset = await person.settled_asset(url.rpartition("/")[2])
+    files = [each for each in buckets.folder.rglob("*") if each.is_file() and each.stat().st_size == len(take)]
+
+    assert len(take) > 12_000_000
+    assert away == 503
+    assert kept >= 6_000_000
+    assert asset["state"] == "ready"
+    assert [await asyncio.to_thread(each.read_bytes) for each in files] == [take]
+    endpoint = f"http://127.0.0.1:{buckets.port}"
+    store = S3ObjectStore(endpoint_url=endpoint, access_key=KEYS[0], secret_key=KEYS[1], bucket="cadenza")
+
+    async def unfinished() -> int:
+        return len((await store._call("list_multipart_uploads", Bucket="cadenza")).get("Uploads", []))
+
+    await until(unfinished, lambda found: found == 0)
+    await store.close()
 
 
 async def test_a_refused_file_leaves_nothing_there(buckets: Buckets, person: Person) -> None:

@@ -236,6 +236,18 @@ async def test_wrong_digest_of_the_file(media: Media, uploader: Uploader) -> Non
     assert failed.error.metadata["field"] == "sha256"
 
 
+async def test_samples_without_a_header(media: Media, uploader: Uploader) -> None:
+    """What a recorder sends without a header is taken as its type says, in pieces as in one."""
+    data = sound("take.wav")[44:]
+    upload = await uploader.create(data, filename="take.pcm", content_type="audio/pcm;rate=44100;channels=1")
+    await uploader.append(upload.asset_id, data[:1000])
+    await uploader.append(upload.asset_id, data[1000:], 1000)
+    await media.settle()
+    ready = await get(media, upload.asset_id)
+    assert ready.state == asset_pb.Asset.STATE_READY
+    assert ready.duration_ms == pytest.approx(2000, abs=60)
+
+
 async def test_no_sound(media: Media, uploader: Uploader) -> None:
     """What is no sound is refused at its first bytes, and nothing of it is stored."""
     data = b"PK\x03\x04" + bytes(2 * PART_BYTES)

@@ -12,8 +12,9 @@ from services.kit.errors import Unavailable
 from services.kit.objects.store import ObjectNotFound
 from services.media.domain.asset import Asset
 from services.media.domain.errors import PartsLost, UploadFormatInvalid, UploadLocked
+from services.media.domain.raw_sound import announced_raw, recognise
 from services.media.domain.resumable_upload import PART_BYTES, Checksum, ResumableUpload, StoredPart
-from services.media.domain.sound import HEAD_BYTES, ZIP, describe, sniff
+from services.media.domain.sound import HEAD_BYTES, ZIP, describe
 from services.media.storage import resumable_upload as resumable
 from services.media.usecases.shelf import Shelf
 
@@ -92,7 +93,7 @@ class Arriving:
         if self.upload.content_type or (len(self._buffer) < HEAD_BYTES and not whole):
             return
         head = bytes(self._buffer[:HEAD_BYTES])
-        found = sniff(head)
+        found = recognise(head, announced_raw(self._asset.content_type, self._asset.filename))
         if found is None or not found.is_sound:
             what = describe(head) if found is None or found is ZIP else found.content_type.partition("/")[0]
             raise UploadFormatInvalid.at("file", f"not a sound of a known kind ({what})", found=what)
