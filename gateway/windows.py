@@ -11,14 +11,15 @@ in the same way.
 """
 
 import asyncio
+import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ _REFUSED_S: Final = 0.1  # for so long a refusal is given again without asking
 _ANSWER_S: Final = 0.5
 _PAUSE_S: Final = 5.0
 _MOST_KEYS: Final = 50_000
+_MOST_AT_ONCE: Final = 64
 
 # KEYS[1] holds counts by part. ARGV: limit, places wanted, seconds of a part, places handed back, and their part.
 _TAKE: Final = """
@@ -117,12 +119,30 @@ class _Counts:
     parts: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Question:
+    """What is asked of Redis for one client."""
+
+    key: str
+    arguments: tuple[int, ...]
+    answer: asyncio.Future[tuple[int, ...]]
+
+    def told(self, answer: Any) -> None:
+        """Hand the answer, or the error, to whoever waits for it; it may have gone."""
+        if self.answer.done():
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(tuple(int(each) for each in answer))
+
+
 class RateWindows:
     """The windows of all clients."""
 
     def __init__(self, client: Redis | None, clock: Callable[[], float] = time.time) -> None:
         """Count in Redis, or alone without a client; `clock` tells seconds for counting alone."""
-        self._script = None if client is None else client.register_script(_TAKE)
+        self._redis = None if client is None else _Together(client)
         self._clock = clock
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._alone: dict[tuple[str, str], _Counts] = {}
@@ -162,13 +182,10 @@ class RateWindows:
 
     async def _shared(self, rule: Rule, key: str, wanted: int, *, back: int, part: int) -> tuple[int, ...] | None:
         """Return what Redis says: places granted, the sum, the part that is running, the oldest; None without it."""
-        if self._script is None or time.monotonic() < self._silent_until:
+        if self._redis is None or time.monotonic() < self._silent_until:
             return None
         try:
-            async with asyncio.timeout(_ANSWER_S):
-                # A client sends its commands whole or not at all, so a timeout leaves nothing half counted.
-                asked = self._script(keys=[f"rw:{rule.name}:{key}"], args=[rule.limit, wanted, rule.part_s, back, part])
-                return tuple(int(each) for each in await cast("Awaitable[Any]", asked))
+            return await self._redis.ask(f"rw:{rule.name}:{key}", (rule.limit, wanted, rule.part_s, back, part))
         except (RedisError, TimeoutError, OSError) as error:
             self._silent_until = time.monotonic() + _PAUSE_S
             _log.warning("this process counts requests alone for %g s: %s", _PAUSE_S, type(error).__name__)
@@ -187,3 +204,56 @@ class RateWindows:
         if granted:
             parts[part] = parts.get(part, 0) + 1
         return granted, total + granted, part, min(parts, default=part)
+
+
+class _Together:
+    """Asks Redis for all clients that wait in one round trip: alone each would cost as much as a small request does."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._name = hashlib.sha1(_TAKE.encode()).hexdigest()  # noqa: S324  # Redis names scripts so
+        self._waiting: list[_Question] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def ask(self, key: str, arguments: tuple[int, ...]) -> tuple[int, ...]:
+        """Return what the script answers; RedisError, TimeoutError or OSError when there is no answer in time."""
+        question = _Question(key, arguments, asyncio.get_running_loop().create_future())
+        self._waiting.append(question)
+        if self._sending is None:
+            self._sending = asyncio.get_running_loop().create_task(self._send())
+        return await question.answer
+
+    async def _send(self) -> None:
+        """Ask until nobody waits; whoever comes while an answer is on its way is asked for with the next ones."""
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+                try:
+                    async with asyncio.timeout(_ANSWER_S):
+                        answers = await self._answers(asked)
+                except (RedisError, TimeoutError, OSError) as error:
+                    # Nor would those have an answer who came meanwhile.
+                    asked, self._waiting = [*asked, *self._waiting], []
+                    answers = [error] * len(asked)
+                for question, answer in zip(asked, answers, strict=True):
+                    question.told(answer)
+        finally:
+            self._sending = None
+
+    async def _answers(self, asked: list[_Question]) -> list[Any]:
+        """Return the script's answers or errors in order.
+
+        A pipeline goes out whole or not at all, so a timeout leaves nothing half counted.
+        """
+        answers = await self._run(asked)
+        if any(isinstance(each, NoScriptError) for each in answers):
+            # A Redis that was started anew; then none of them has been counted.
+            await self._client.script_load(_TAKE)
+            answers = await self._run(asked)
+        return answers
+
+    async def _run(self, asked: list[_Question]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for each in asked:
+                pipe.evalsha(self._name, 1, each.key, *each.arguments)
+            return list(await pipe.execute(raise_on_error=False))

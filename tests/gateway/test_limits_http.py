@@ -154,15 +154,16 @@ async def test_whoever_asks_much_is_counted_with_few_questions(redis_url: str) -
     """At a high pace places are taken several at a time; what is not spent is handed back, the total stays exact."""
     client = connect(redis_url)
     key, windows, asked = new_id(), RateWindows(client), 0
-    script = windows._script
+    together = windows._redis
+    assert together is not None
+    ask = together.ask
 
-    async def counting(**options: Any) -> Any:
+    async def counting(name: str, arguments: tuple[int, ...]) -> tuple[int, ...]:
         nonlocal asked
         asked += 1
-        assert script is not None
-        return await script(**options)
+        return await ask(name, arguments)
 
-    windows._script = counting  # type: ignore[assignment]  # to see how often Redis is asked
+    together.ask = counting  # type: ignore[assignment, method-assign]  # to see how often Redis is asked
     rule, began, count = Rule("much", 10**6), time.monotonic(), 0
     while time.monotonic() < began + 1.5:
         count += (await windows.take(rule, key)).allowed
@@ -172,6 +173,31 @@ async def test_whoever_asks_much_is_counted_with_few_questions(redis_url: str) -
     left = (await windows.take(rule, key)).remaining
     assert left == 10**6 - count - 1
     assert (await other.take(rule, key)).remaining == left - 1
+    await client.aclose()
+
+
+async def test_clients_who_wait_together_are_asked_for_together(redis_url: str) -> None:
+    """Many clients at once take a few round trips, each with its own answer; a Redis without the script is told it."""
+    client = connect(redis_url)
+    windows, name, trips = RateWindows(client), new_id(), 0
+    together = windows._redis
+    assert together is not None
+    run = together._run
+
+    async def counting(asked: Any) -> list[Any]:
+        nonlocal trips
+        trips += 1
+        return await run(asked)
+
+    together._run = counting  # type: ignore[method-assign]  # to see how often Redis is asked
+    await windows.take(Rule("together", 5), f"{name}-warm")
+    await client.script_flush()
+    trips = 0
+    rule = Rule("together", 2)
+    found = await asyncio.gather(*(windows.take(rule, f"{name}-{n % 25}") for n in range(75)))
+    assert sum(each.allowed for each in found) == 50
+    # The first questions, the same again after the script was loaded, and those that came meanwhile.
+    assert trips <= 6
     await client.aclose()
 
 
