@@ -44,6 +44,8 @@ _LARGE = (5_500_000, 13_000_000)
 _LARGE_SHARE = 0.02
 _PATIENCE_S = 180.0
 _TOLD_EVERY = 500
+# As many writes as clients may be under way when a process dies.
+_BROKEN_BY_KILL = 16
 _BUSY = frozenset({409, 423, 429, 500, 502, 503, 504})
 
 
@@ -243,10 +245,27 @@ async def compare(mesh: RunningMesh, run: Run) -> None:
             async for piece in store.open(key):
                 digest.update(piece)
             assert digest.hexdigest() == run.sent[asset_id], f"{asset_id} has other bytes than were sent"
-        files = [path for path in mesh.home.objects.rglob("*") if path.is_file()]
-        assert len(files) == 2 * len(rows), [path.name for path in files if path.suffix in {".part", ".parts"}]
+        _compare_files(mesh, run, [key for _, key, _ in rows])
     finally:
         await db.close()
+
+
+def _compare_files(mesh: RunningMesh, run: Run, keys: list[str]) -> None:
+    """AssertionError for a file of the store that no asset owns, and for parts of an upload that is finished.
+
+    A process that is killed amid a write leaves its file beside the object that the next one makes, without facts, so
+    that nobody finds it; it goes with the object.
+    """
+    owners = {hashlib.sha256(key.encode()).hexdigest() for key in keys}
+    files = [path for path in mesh.home.objects.rglob("*") if path.is_file()]
+    facts = {path.stem for path in files if path.suffix == ".json"}
+    assert facts == owners
+    assert not [path for path in files if path.suffix in {".part", ".parts"}]
+    assert {path.name.partition(".")[0] for path in files} == owners
+    broken = len(files) - 2 * len(keys)
+    assert 0 <= broken <= _BROKEN_BY_KILL * run.blows["SIGKILL"]
+    if broken:
+        run.blows["write broken by a kill"] = broken
 
 
 async def _quiet(db: Database) -> None:
