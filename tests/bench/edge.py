@@ -29,7 +29,6 @@ NAMES = {
     "connect": "connectrpc and uvicorn, nothing on",
 }
 WANTED = {"envoy": 5.0, "fastapi": 8.0, "connect": 1.0}
-_WARM = 64
 _RECEIVED_BYTES = 64 * 1024 * 1024
 
 
@@ -38,9 +37,6 @@ async def measure(trial: Trial) -> list[Row]:
     async with AsyncExitStack() as stack:
         said = await stack.enter_async_context(_surroundings(trial))
         stacks, missing = await _stacks(stack, trial, said)
-        for each in stacks.values():
-            for kind in each.asks:
-                await each.run(kind, _WARM)
         sides: dict[str, Side] = {name: each.side for name, each in stacks.items()}
         found = await turns(sides, rounds=trial.rounds, tick=trial.tick)
         rows = [
