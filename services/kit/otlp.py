@@ -172,13 +172,16 @@ class _Receiver:
         self._connection: http.client.HTTPConnection | None = None
 
     def takes(self, body: bytes) -> bool:
-        """Return whether the receiver has taken an export; a kept connection that has gone meanwhile is opened anew."""
+        """Return whether the receiver has taken an export; a kept connection that has gone meanwhile is opened anew.
+
+        Only then: a receiver that is slow to answer may have it already, and would have every span of it twice.
+        """
         for kept in (self._connection is not None, False):
             try:
                 return self._post(body)
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException) as error:
                 self.close()
-                if not kept:
+                if not (kept and isinstance(error, ConnectionError)):
                     return False
         return False
 
