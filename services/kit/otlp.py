@@ -67,6 +67,7 @@ class Sender:
         self._waiting: deque[Begun] = deque()
         self._woken = threading.Event()
         self._ending = False
+        self._over_at = float("inf")
         self._said_at = float("-inf")
         self._worker = threading.Thread(target=self._work, name="spans", daemon=True)
         self._worker.start()
@@ -91,10 +92,8 @@ class Sender:
             self._woken.set()
 
     def close(self) -> None:
-        """Send what is left, for two seconds at most; what a slow receiver has not taken by then is lost.
-
-        The thread tries every batch of the queue, and ends with the process when it has not come to the end by then.
-        """
+        """Send what is left, for two seconds at most; what a slow receiver has not taken by then is lost."""
+        self._over_at = time.monotonic() + _SEND_S
         self._ending = True
         self._woken.set()
         self._worker.join(_SEND_S)
@@ -106,7 +105,7 @@ class Sender:
             while self._waiting:
                 # Only this thread takes away, so what was counted is there.
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
-                if not self._sent(batch):
+                if time.monotonic() > self._over_at or not self._sent(batch):
                     self._lose(len(batch))
         self._receiver.close()
 

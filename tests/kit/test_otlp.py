@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from services.kit import otlp as module
 from services.kit import tracing
 from services.kit.config import ConfigError, ProcessConfig
 from services.kit.otlp import LOST, headers_of
@@ -72,6 +74,42 @@ async def test_a_receiver_that_fails_is_in_nobodys_way(fault: str, caplog: pytes
         if fault == "slow":
             # Three batches would take two seconds each, and the end did not wait for them.
             assert "spans" in {each.name for each in threading.enumerate()}
+        # Or it would knock at a receiver that is closing.
+        for each in threading.enumerate():
+            if each.name == "spans":
+                await asyncio.to_thread(each.join, 10)
+                assert not each.is_alive()
+
+
+def test_an_export_reaches_a_receiver_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is answered too late is not sent again; what met a closed connection is sent over a new one."""
+    monkeypatch.setattr(module, "_SEND_S", 0.2)
+    seen: list[bytes] = []
+
+    class Receiving(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            seen.append(self.rfile.read(int(self.headers["Content-Length"])))
+            if seen[-1] == b"late":
+                answering.wait(10)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            # The client is not told, as when the other side was restarted.
+            self.close_connection = seen[-1] == b"last of its connection"
+
+    answering = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiving) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        receiver = module._Receiver(f"http://127.0.0.1:{server.server_port}/v1/traces", {})
+        took = [receiver.takes(body) for body in (b"first", b"late", b"last of its connection", b"next")]
+        answering.set()
+        receiver.close()
+        server.shutdown()
+
+    assert took == [True, False, True, True]
+    assert seen == [b"first", b"late", b"last of its connection", b"next"]
 
 
 async def test_without_a_receiver_nothing_starts() -> None:
