@@ -19,6 +19,10 @@ from tests.media.hostile import Lure
 from tests.media.recordings import sound
 
 _IN_ACCESS, _IN_OPEN, _IN_NONBLOCK = 0x1, 0x20, 0o4000
+# Its folder, its interpreter, the program that it is, ffmpeg.
+_OURS = ("/cadenza-media-", sys.prefix, sys.base_prefix, "/services/media/jobs/", "imageio_ffmpeg")
+# Python asks the system's name service who it is, and is not let.
+_REFUSED = re.compile(r"socket\(AF_UNIX, .*= -1 EPERM ")
 _NETWORK = "socket,connect,bind,listen,sendto,sendmsg,recvfrom,socketpair,accept,accept4"
 _TRACED = f"{_NETWORK},open,openat,openat2,creat,execve,execveat,fork,vfork,clone,clone3"
 _OPENED = re.compile(r'\b(?:open|openat|openat2|creat)\((?:AT_FDCWD, )?"([^"]*)".*= (-?\d+)')
@@ -119,11 +123,9 @@ def escapes(record: Path) -> list[str]:
         opened = _OPENED.search(line)
         if opened:
             path, result = opened.groups()
-            ours = (
-                "/cadenza-media-" in path or sys.prefix in path or sys.base_prefix in path or "imageio_ffmpeg" in path
-            )
+            ours = any(each in path for each in _OURS)
             if int(result) >= 0 and path.startswith("/") and not ours and not _SYSTEM.match(path):
                 found.append(line)
-        elif "CLONE_THREAD" not in line and _LEFT.search(line):
+        elif "CLONE_THREAD" not in line and _LEFT.search(line) and not _REFUSED.search(line):
             found.append(line)
     return found
