@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
@@ -117,8 +116,7 @@ def _assembled(
     lifetimes, countries = config.lifetimes, config.sms_countries
     sealer = Sealer.from_hex(config.encryption_key, config.encryption_keys_old)
     pepper = Pepper.from_hex(config.encryption_key, config.encryption_keys_old)
-    longest = timedelta(seconds=config.signing_key_max_age)
-    keys = SigningKeys(db, sealer, clock, access_ttl=lifetimes.access, longest=longest)
+    keys = SigningKeys(db, sealer, clock, access_ttl=lifetimes.access, **config.signing_key_times)
     messages = Messages(db, sealer, clock, sms=outside.sms, mail=outside.mail)
     more: dict[str, OutboxHandler] = {
         MESSAGE: messages.send,

@@ -30,6 +30,11 @@ class Config(WechatConfig):
     signing_key_max_age: int = setting(
         "SIGNING_KEY_MAX_AGE", 7_776_000, doc="seconds after which a new signing key is made: 90 days"
     )
+    signing_key_announced: int = setting(
+        "SIGNING_KEY_ANNOUNCED",
+        600,
+        doc="seconds for which a new signing key is published before it signs; verifiers look again in half of that",
+    )
     code_ttl: int = setting("CODE_TTL", 300, doc="seconds a code for a phone or mailbox is good")
     code_resend_gap: int = setting("CODE_RESEND_GAP", 60, doc="seconds until the same target may get another code")
     code_daily_per_target: int = setting("CODE_DAILY_PER_TARGET", 10, doc="codes within 24 hours to one target")
@@ -79,6 +84,8 @@ class Config(WechatConfig):
         ]
         if not 0 < self.jwt_access_ttl <= self.jwt_refresh_ttl:
             problems.append("JWT_ACCESS_TTL must be above 0 and at most JWT_REFRESH_TTL")
+        if not 2 <= self.signing_key_announced < self.signing_key_max_age:  # noqa: PLR2004  # fresh_s is a whole second
+            problems.append("SIGNING_KEY_ANNOUNCED must be 2 or more and below SIGNING_KEY_MAX_AGE")
         problems += self._problems_of_carriers()
         if problems:
             raise ConfigError(problems)
@@ -97,6 +104,14 @@ class Config(WechatConfig):
         if self.smtp_security == "none" and self.smtp_host not in {"", "127.0.0.1", "::1", "localhost"}:
             problems.append("SMTP_SECURITY none would show codes and the password to the network")
         return problems
+
+    @property
+    def signing_key_times(self) -> dict[str, timedelta]:
+        """Return at which age a signing key gets a successor, and how long before its first use that is announced."""
+        return {
+            "longest": timedelta(seconds=self.signing_key_max_age),
+            "announced_for": timedelta(seconds=self.signing_key_announced),
+        }
 
     @property
     def code_rules(self) -> CodeRules:

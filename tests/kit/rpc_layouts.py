@@ -16,9 +16,10 @@ from services.kit.rpc.around import concerns
 from services.kit.rpc.call import Identity
 from services.kit.rpc.certificates import Certificates
 from services.kit.rpc.channel import MtlsPeers, Peers
+from services.kit.rpc.key_set import Published
 from services.kit.rpc.local import LocalMesh
 from services.kit.rpc.serve import Application, Registered, Server
-from services.kit.rpc.tokens import Keys, TokenVerifier
+from services.kit.rpc.tokens import TokenVerifier
 from services.mesh.ca import Authority
 from tests.kit.echo_service import Echo, add_echo
 
@@ -55,10 +56,10 @@ class Issuer:
             self.claims(**changes), key or self.key, algorithm="EdDSA", headers={"kid": KEY_ID, **(headers or {})}
         )
 
-    async def keys(self) -> Keys:
+    async def keys(self) -> Published:
         """Return the public key, as Auth's key set would."""
         self.fetches += 1
-        return {KEY_ID: self.key.public_key()}
+        return Published({KEY_ID: self.key.public_key()})
 
     async def revoked(self, identity: Identity) -> bool:
         """Return whether the test has ended the session."""

@@ -158,23 +158,6 @@ def test_outside_a_call_there_is_no_user() -> None:
         current_user()
 
 
-async def test_keys_are_fetched_once_and_again_for_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key set is kept; a token with a new key id makes it be read again, but not at every try."""
-    issuer = Issuer()
-    verifier = issuer.verifier()
-    for number in range(3):
-        await verifier.verify(issuer.token(jti=f"t{number}"))
-    assert issuer.fetches == 1
-    for _ in range(3):
-        with pytest.raises(Unauthenticated):
-            await verifier.verify(issuer.token(headers={"kid": "new"}))
-    assert issuer.fetches == 1
-    verifier._keys_time -= 6
-    with pytest.raises(Unauthenticated):
-        await verifier.verify(issuer.token(headers={"kid": "new"}))
-    assert issuer.fetches == 2
-
-
 async def test_a_cached_token_still_runs_out() -> None:
     """The expiry is looked at in every call, cached or not."""
     issuer = Issuer()

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.kit.ids import new_id
 from services.kit.rpc.application import Application, background
 from services.kit.rpc.around import concerns
+from services.kit.rpc.key_set import Published
 from services.kit.rpc.local import LocalMesh
 from services.kit.rpc.tokens import TokenVerifier
 from services.wallet.__main__ import build
@@ -57,8 +58,8 @@ async def serving(wallet_config: Config, neighbours: Callable[[], list[Applicati
     """Yield Wallet, its loops running."""
     key = Ed25519PrivateKey.generate()
 
-    async def keys() -> dict[str, Any]:
-        return {"k": key.public_key()}
+    async def keys() -> Published:
+        return Published({"k": key.public_key()})
 
     async def revoked(_identity: object) -> bool:
         return False

@@ -15,6 +15,7 @@ from services.kit.ids import new_id
 from services.kit.rpc.application import Application
 from services.kit.rpc.around import Concern, concerns
 from services.kit.rpc.errors import from_rpc
+from services.kit.rpc.key_set import Published
 from services.kit.rpc.local import LocalMesh
 from services.kit.rpc.serve import Server
 from services.kit.rpc.tokens import TokenVerifier
@@ -51,8 +52,8 @@ async def application(database_url: str) -> AsyncIterator[Application]:
 def around() -> tuple[Concern, ...]:
     """Return the standard concerns with a verifier that knows one key and no revocation."""
 
-    async def keys() -> dict[str, Any]:
-        return {"k": _KEY.public_key()}
+    async def keys() -> Published:
+        return Published({"k": _KEY.public_key()})
 
     async def revoked(_identity: object) -> bool:
         return False

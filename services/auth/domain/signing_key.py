@@ -22,18 +22,20 @@ class SigningKey:
     create_time: datetime
 
 
-def signer(keys: Sequence[SigningKey], at: datetime) -> SigningKey:
+def signer(keys: Sequence[SigningKey], at: datetime, announced_for: timedelta = ANNOUNCED) -> SigningKey:
     """Return the newest key that has been announced long enough, the oldest one when none has."""
     ordered = _oldest_first(keys)
-    announced = [key for key in ordered if at - key.create_time >= ANNOUNCED]
+    announced = [key for key in ordered if at - key.create_time >= announced_for]
     return announced[-1] if announced else ordered[0]
 
 
-def published(keys: Sequence[SigningKey], at: datetime, access_ttl: timedelta) -> list[SigningKey]:
+def published(
+    keys: Sequence[SigningKey], at: datetime, access_ttl: timedelta, announced_for: timedelta = ANNOUNCED
+) -> list[SigningKey]:
     """Return the keys that may have signed a token which is still good, the newest first."""
     ordered = _oldest_first(keys)
     # A key stops signing once the next one is announced; both margins allow for clocks and caches.
-    last_use = [key.create_time + 2 * ANNOUNCED for key in ordered[1:]]
+    last_use = [key.create_time + 2 * announced_for for key in ordered[1:]]
     kept = [key for key, end in zip(ordered, last_use, strict=False) if end + access_ttl > at]
     return [ordered[-1], *reversed(kept)] if ordered else []
 

@@ -91,7 +91,8 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         """Return the public keys."""
         keys = await self._keys.published()
         return pb.GetKeySetResponse(
-            keys=[pb.GetKeySetResponse.Key(key_id=key.key_id, public_key=key.public_key) for key in keys]
+            keys=[pb.GetKeySetResponse.Key(key_id=key.key_id, public_key=key.public_key) for key in keys],
+            fresh_s=self._keys.fresh_s,
         )
 
     async def CheckSession(self, request: pb.CheckSessionRequest, context: ServicerContext) -> pb.CheckSessionResponse:

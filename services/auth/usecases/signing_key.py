@@ -19,8 +19,9 @@ from services.kit.ids import new_id
 from services.kit.rpc.tokens import ALGORITHM, AUDIENCE, ISSUER
 from services.kit.sealing import CannotOpen, Sealer
 
-# Shorter than the time for which a new key is announced before it signs.
-_KEPT = timedelta(seconds=60)
+# Copies of the key set are kept for these parts of the time for which a new key is announced: here, and by others.
+_KEPT_PART = 10
+_FRESH_PART = 2
 
 
 @dataclass(frozen=True)
@@ -37,34 +38,47 @@ class Signer:
 
 
 class SigningKeys:
-    """The key set, read from the database at most once a minute."""
+    """The key set, read from the database once in a tenth of the time for which a new key is announced: a minute."""
 
     def __init__(
-        self, db: Database, sealer: Sealer, clock: Clock, *, access_ttl: timedelta, longest: timedelta
+        self,
+        db: Database,
+        sealer: Sealer,
+        clock: Clock,
+        *,
+        access_ttl: timedelta,
+        longest: timedelta,
+        announced_for: timedelta = rules.ANNOUNCED,
     ) -> None:
-        """Keep the collaborators; `longest` is the age at which a key gets a successor."""
+        """Keep the collaborators; `longest` is the age at which a key gets a successor, announced for a while first."""
         self._db = db
         self._sealer = sealer
         self._clock = clock
         self._access_ttl = access_ttl
         self._longest = longest
+        self._announced_for = announced_for
         self._keys: list[SigningKey] = []
         self._read_time: datetime | None = None
         self._reading = asyncio.Lock()
 
     async def signer(self) -> Signer:
         """Return what signs tokens now; the first call ever makes the first key."""
-        key = rules.signer(await self._current(), self._clock())
+        key = rules.signer(await self._current(), self._clock(), self._announced_for)
         return Signer(key.key_id, Ed25519PrivateKey.from_private_bytes(key.private_key))
 
     async def published(self) -> list[SigningKey]:
         """Return the keys that verify tokens now, the newest first."""
-        return rules.published(await self._current(), self._clock(), self._access_ttl)
+        return rules.published(await self._current(), self._clock(), self._access_ttl, self._announced_for)
+
+    @property
+    def fresh_s(self) -> int:
+        """Return the seconds for which others may keep what is published."""
+        return max(int(self._announced_for.total_seconds()) // _FRESH_PART, 1)
 
     async def _current(self) -> list[SigningKey]:
         async with self._reading:
             at = self._clock()
-            if self._read_time is None or at - self._read_time >= _KEPT:
+            if self._read_time is None or at - self._read_time >= self._announced_for / _KEPT_PART:
                 self._keys = await self._read(at)
                 self._read_time = at
             return self._keys

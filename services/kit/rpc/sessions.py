@@ -18,7 +18,8 @@ from services.kit.clock import now
 from services.kit.rpc.call import Identity
 from services.kit.rpc.channel import Peers
 from services.kit.rpc.errors import calling
-from services.kit.rpc.tokens import Keys, TokenVerifier
+from services.kit.rpc.key_set import FRESH_S, Published
+from services.kit.rpc.tokens import TokenVerifier
 
 _CALL_S: Final = 3.0
 _LOCAL_CACHE_S: Final = 2.0
@@ -32,10 +33,11 @@ def standard_verifier(peers: Peers, redis: Redis) -> TokenVerifier:
     """Return a verifier with Auth's key set; a session ended anywhere is refused within 2 s."""
     sessions = session_service_pb2_grpc.SessionServiceStub(peers.channel("auth"))
 
-    async def keys() -> Keys:
+    async def keys() -> Published:
         with calling():
             answer = await sessions.GetKeySet(session_service_pb2.GetKeySetRequest(), timeout=_CALL_S)
-        return {key.key_id: Ed25519PublicKey.from_public_bytes(key.public_key) for key in answer.keys}
+        found = {key.key_id: Ed25519PublicKey.from_public_bytes(key.public_key) for key in answer.keys}
+        return Published(found, answer.fresh_s or FRESH_S)
 
     return TokenVerifier(keys, Revocations(sessions, redis).revoked)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.kit.clock import Clock, now
 from services.kit.errors import AuthExpired, Unauthenticated
 from services.kit.rpc.call import Identity
+from services.kit.rpc.key_set import KeySet, KeySource
 
 ALGORITHM: Final = "EdDSA"
 ISSUER: Final = "cadenza"
@@ -27,12 +27,7 @@ _MOST_CACHED = 10_000
 # A verified token is believed this long before its signature is looked at again, which is how
 # long a withdrawn signing key may live on. Revocation is checked at every call all the same.
 _CACHED_S = 60.0
-_KEYS_S = 300.0
-# A flood of tokens with made-up key ids must not become a flood of calls to Auth.
-_KEYS_LEAST_S = 5.0
 
-Keys = Mapping[str, Ed25519PublicKey]
-KeySource = Callable[[], Awaitable[Keys]]
 Revoked = Callable[[Identity], Awaitable[bool]]
 
 
@@ -48,12 +43,9 @@ class TokenVerifier:
 
     def __init__(self, key_source: KeySource, revoked: Revoked, *, clock: Clock = now) -> None:
         """Use the keys of `key_source`, fetched when needed, and ask `revoked` at every call."""
-        self._key_source = key_source
+        self._keys = KeySet(key_source)
         self._revoked = revoked
         self._clock = clock
-        self._keys: Keys = {}
-        self._keys_time = float("-inf")
-        self._fetching = asyncio.Lock()
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
 
     async def verify(self, token: str) -> Identity:
@@ -80,7 +72,9 @@ class TokenVerifier:
             header = jwt.get_unverified_header(token)
             if header.get("alg") != ALGORITHM:
                 raise Unauthenticated("the token is not signed the way ours are")
-            key = await self._key(str(header.get("kid", "")))
+            key = await self._keys.find(str(header.get("kid", "")))
+            if key is None:
+                raise Unauthenticated("the token is signed with an unknown key")
             claims = jwt.decode(
                 token,
                 key,
@@ -116,16 +110,3 @@ class TokenVerifier:
         self._cache.move_to_end(digest)
         while len(self._cache) > _MOST_CACHED:
             self._cache.popitem(last=False)
-
-    async def _key(self, key_id: str) -> Ed25519PublicKey:
-        """Return the key of this id, fetching the set anew when it is stale or lacks the id."""
-        loop = asyncio.get_running_loop()
-        async with self._fetching:
-            age = loop.time() - self._keys_time
-            if age > _KEYS_S or (key_id not in self._keys and age > _KEYS_LEAST_S):
-                self._keys = await self._key_source()
-                self._keys_time = loop.time()
-        key = self._keys.get(key_id)
-        if key is None:
-            raise Unauthenticated("the token is signed with an unknown key")
-        return key

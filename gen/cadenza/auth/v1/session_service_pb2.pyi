@@ -562,6 +562,9 @@ class GetKeySetResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     KEYS_FIELD_NUMBER: _builtins.int
+    FRESH_S_FIELD_NUMBER: _builtins.int
+    fresh_s: _builtins.int
+    """Seconds after which whoever verifies tokens asks again; a new key is announced for longer before it signs."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetKeySetResponse.Key]:
         """The keys that verify tokens now, the newest first."""
@@ -570,10 +573,11 @@ class GetKeySetResponse(_message.Message):
         self,
         *,
         keys: _abc.Iterable[Global___GetKeySetResponse.Key] | None = ...,
+        fresh_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fresh_s", b"fresh_s", "keys", b"keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

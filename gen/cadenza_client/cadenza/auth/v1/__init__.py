@@ -948,6 +948,11 @@ class GetKeySetResponse(betterproto2.Message):
     The keys that verify tokens now, the newest first.
     """
 
+    fresh_s: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Seconds after which whoever verifies tokens asks again; a new key is announced for longer before it signs.
+    """
+
 
 default_message_pool.register_message("cadenza.auth.v1", "GetKeySetResponse", GetKeySetResponse)
 
