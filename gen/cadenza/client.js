@@ -129,6 +129,8 @@ export const createUpload = call("POST", "/api/v1/uploads", true);
 export const getUpload = call("GET", "/api/v1/uploads/{asset_id}");
 export const appendUpload = call("PATCH", "/api/v1/uploads/{asset_id}", true);
 export const deleteUpload = call("DELETE", "/api/v1/uploads/{asset_id}");
+// cadenza.media.v1.SliceService
+export const createSlice = call("POST", "/api/v1/assets/{asset_id}/slices", true);
 // cadenza.media.v1.WaveformService
 export const getWaveform = call("GET", "/api/v1/assets/{asset_id}/waveform");
 // cadenza.share.v1.ReportService

@@ -10,6 +10,7 @@ from cadenza.media.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_
 from cadenza.media.v1.image_service_pb2_grpc import add_ImageServiceServicer_to_server
 from cadenza.media.v1.ownership_service_pb2_grpc import add_OwnershipServiceServicer_to_server
 from cadenza.media.v1.resumable_upload_service_pb2_grpc import add_ResumableUploadServiceServicer_to_server
+from cadenza.media.v1.slice_service_pb2_grpc import add_SliceServiceServicer_to_server
 from cadenza.media.v1.waveform_service_pb2_grpc import add_WaveformServiceServicer_to_server
 from services.kit.clock import now
 from services.kit.config import load
@@ -29,6 +30,7 @@ from services.media.rpc.asset import AssetServicer
 from services.media.rpc.image import ImageServicer
 from services.media.rpc.ownership import OwnershipServicer
 from services.media.rpc.resumable_upload import ResumableUploadServicer
+from services.media.rpc.slice import SliceServicer
 from services.media.rpc.waveform import WaveformServicer
 from services.media.storage.ownership import OWNED
 from services.media.storage.tables import jobs, moves
@@ -36,7 +38,8 @@ from services.media.usecases.asset import Assets
 from services.media.usecases.image import Images
 from services.media.usecases.resumable_upload import ResumableUploads
 from services.media.usecases.shelf import Shelf
-from services.media.usecases.transcode import POLICY, Sweep, Transcodes
+from services.media.usecases.slice import POLICIES, Slices
+from services.media.usecases.transcode import Sweep, Transcodes
 from services.media.usecases.upload import Uploads
 from services.media.usecases.waveform import Waveforms
 
@@ -53,7 +56,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
         shelf = Shelf(db, object_store(config), now, read_s=config.asset_url_s, write_s=config.upload_url_s)
         await shelf.prepare()
         on_end = Transcodes(db, shelf, now).on_end
-        queue = JobQueue(PostgresJobs("media", jobs), {POLICY.kind: POLICY}, RedisSignals(redis), now, on_end=on_end)
+        queue = JobQueue(PostgresJobs("media", jobs), POLICIES, RedisSignals(redis), now, on_end=on_end)
         stack.callback(queue.close)
         assets = Assets(db, queue, shelf, TrackServiceStub(peers.channel("composer")), now)
         uploads = Uploads(
@@ -67,6 +70,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
         )
         resumable = ResumableUploads(db, shelf, uploads, now, abandoned=abandoned)
         images = Images(db, shelf, Pictures(), now)
+        slices = Slices(db, uploads, config.limits)
         sweep = Sweep(db, shelf, now, abandoned=abandoned)
         yield Application(
             name="media",
@@ -74,6 +78,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
                 Registered(add_AssetServiceServicer_to_server, AssetServicer(assets, uploads)),
                 Registered(add_ResumableUploadServiceServicer_to_server, ResumableUploadServicer(resumable, assets)),
                 Registered(add_ImageServiceServicer_to_server, ImageServicer(images, uploads, assets)),
+                Registered(add_SliceServiceServicer_to_server, SliceServicer(slices, assets)),
                 Registered(add_WaveformServiceServicer_to_server, WaveformServicer(Waveforms(db))),
                 Registered(
                     add_OwnershipServiceServicer_to_server,

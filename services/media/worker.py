@@ -1,4 +1,4 @@
-"""The Media worker: the job that makes recordings playable, with its sweeper and outbox."""
+"""The Media worker: the jobs that make recordings playable and cut them, with its sweeper and outbox."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +11,7 @@ from services.kit.db.engine import Database
 from services.kit.jobs.heart import ThreadHeart
 from services.kit.jobs.postgres import PostgresJobs
 from services.kit.jobs.queue import JobQueue
-from services.kit.jobs.runner import Runner
+from services.kit.jobs.runner import Handler, Runner
 from services.kit.jobs.signals import RedisSignals
 from services.kit.jobs.sweeper import Sweeper
 from services.kit.jobs.worker import WorkerParts, together, work
@@ -20,12 +20,16 @@ from services.kit.redis import connect
 from services.kit.rpc.channel import Peers
 from services.media.config import Config
 from services.media.jobs.ffmpeg import Ffmpeg, default_binary
+from services.media.jobs.slice import Cut
 from services.media.jobs.transcode import Transcode
 from services.media.storage.tables import jobs
 from services.media.usecases.shelf import Shelf
-from services.media.usecases.transcode import POLICY, Transcodes
+from services.media.usecases.slice import POLICIES
+from services.media.usecases.slice import POLICY as SLICE
+from services.media.usecases.transcode import POLICY as TRANSCODE
+from services.media.usecases.transcode import Transcodes
 
-QUEUES = (POLICY.queue,)
+QUEUES = tuple(dict.fromkeys(policy.queue for policy in POLICIES.values()))
 
 
 @asynccontextmanager
@@ -38,12 +42,13 @@ async def runner(config: Config, _peers: Peers | None = None) -> AsyncIterator[W
         stack.push_async_callback(redis.aclose)
         shelf = Shelf(db, object_store(config), now, read_s=config.asset_url_s, write_s=config.upload_url_s)
         transcodes = Transcodes(db, shelf, now, raw_kept=timedelta(days=config.raw_kept_days))
-        queue = JobQueue(
-            PostgresJobs("media", jobs), {POLICY.kind: POLICY}, RedisSignals(redis), now, on_end=transcodes.on_end
-        )
+        queue = JobQueue(PostgresJobs("media", jobs), POLICIES, RedisSignals(redis), now, on_end=transcodes.on_end)
         stack.callback(queue.close)
         ffmpeg = Ffmpeg(config.ffmpeg_binary or default_binary())
-        handlers = {POLICY.kind: Transcode(transcodes, shelf, ffmpeg, config.limits)}
+        handlers: dict[str, Handler] = {
+            TRANSCODE.kind: Transcode(transcodes, shelf, ffmpeg, config.limits),
+            SLICE.kind: Cut(transcodes, shelf, ffmpeg),
+        }
         heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))
         stack.push_async_callback(heart.close)
         jobs_runner = Runner(queue, db, handlers, dispatcher=shelf.dispatcher, heart=heart)

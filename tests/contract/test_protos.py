@@ -31,7 +31,13 @@ from cadenza.composer.v1 import (
     webhook_service_pb2,
 )
 from cadenza.composer.v1 import ownership_service_pb2 as composer_ownership_service_pb2
-from cadenza.media.v1 import asset_service_pb2, image_service_pb2, resumable_upload_service_pb2, waveform_service_pb2
+from cadenza.media.v1 import (
+    asset_service_pb2,
+    image_service_pb2,
+    resumable_upload_service_pb2,
+    slice_service_pb2,
+    waveform_service_pb2,
+)
 from cadenza.media.v1 import ownership_service_pb2 as media_ownership_service_pb2
 from cadenza.options.v1 import options_pb2
 from cadenza.share.v1 import ownership_service_pb2 as share_ownership_service_pb2
@@ -68,6 +74,7 @@ FILES = (
     asset_service_pb2,
     resumable_upload_service_pb2,
     image_service_pb2,
+    slice_service_pb2,
     waveform_service_pb2,
     report_service_pb2,
     share_service_pb2,

@@ -34,6 +34,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.READY: frozenset(),
     State.FAILED: frozenset(),
 }
+SOUNDS = frozenset({Kind.RECORDING, Kind.MUSIC})
 OPEN_STATES = (State.UPLOADING, State.UPLOADED, State.PROCESSING)
 
 

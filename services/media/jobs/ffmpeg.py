@@ -105,14 +105,27 @@ def _arguments(source: Path, found: Format, mp3: Path, samples: Path, *, longest
         f"[0:a:0]asetnsamples=8192:p=0,aresample={MP3_SAMPLE_RATE_HZ},"
         "aformat=sample_fmts=s16p:channel_layouts=stereo|mono,asplit[played][measured]"
     )
-    bound = ["-t", f"{longest_s:g}", "-map_metadata", "-1", "-map_chapters", "-1"]
+    return [
+        *reading(source, found, longest_s=longest_s),
+        *("-filter_complex_threads", "1", "-filter_complex", graph),
+        *writing(mp3, samples, longest_s=longest_s),
+    ]
+
+
+def reading(source: Path, found: Format, *, longest_s: float) -> list[str]:
+    """Return the arguments that open a stranger's file as what it is and read so much of it and a little more."""
     return [
         *("-nostdin", "-y", "-hide_banner", "-nostats", "-v", "info", "-max_alloc", str(_LARGEST_BLOCK_BYTES)),
         *("-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", ",".join(_DECODERS)),
         # Also of the input, or an absurd rate is resampled into gigabytes before anybody looks at the length.
         *("-t", f"{longest_s + _SLACK_S:g}"),
         *("-max_streams", str(_MOST_STREAMS), "-f", found.demuxer, *found.options, "-i", f"file:{source}"),
-        *("-filter_complex_threads", "1", "-filter_complex", graph),
-        *("-map", "[played]", *bound, "-c:a", "libmp3lame", "-b:a", MP3_BITRATE, "-f", "mp3", f"file:{mp3}"),
-        *("-map", "[measured]", *bound, "-c:a", "pcm_s16le", "-f", "wav", f"file:{samples}"),
     ]
+
+
+def writing(mp3: Path | None, samples: Path, *, longest_s: float) -> list[str]:
+    """Return the arguments that write the streams `played`, if there is one, and `measured`."""
+    bound = ["-t", f"{longest_s:g}", "-map_metadata", "-1", "-map_chapters", "-1"]
+    played = ["-map", "[played]", *bound, "-c:a", "libmp3lame", "-b:a", MP3_BITRATE, "-f", "mp3", f"file:{mp3}"]
+    measured = ["-map", "[measured]", *bound, "-c:a", "pcm_s16le", "-f", "wav", f"file:{samples}"]
+    return [*(played if mp3 else ()), *measured]

@@ -1,19 +1,15 @@
 """The job that makes a recording playable: fetch, look inside, encode, store."""
 
 import asyncio
-import base64
 import hashlib
-import tempfile
 from contextlib import aclosing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from services.kit.ids import new_id
 from services.kit.jobs.errors import JobFailed
 from services.kit.jobs.run import JobRun
 from services.media.domain import upload
-from services.media.domain.asset import Asset, Sound, Waveform
+from services.media.domain.asset import Asset
 from services.media.domain.errors import (
     AssetNotFound,
     UploadDurationInvalid,
@@ -21,10 +17,10 @@ from services.media.domain.errors import (
     UploadIncomplete,
 )
 from services.media.domain.raw_sound import announced_raw
-from services.media.domain.sound import MP3
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import Ffmpeg
 from services.media.jobs.look import look
+from services.media.jobs.made import sound, store, workbench
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import Transcodes
 
@@ -48,16 +44,15 @@ class Transcode:
         try:
             asset = await self._transcodes.begin(asset_id)
             made = await run.step("transcode", (0, 95), lambda: self._make(run, asset))
-            sound = _sound(made["sound"])
-            async with run.finish({"storage_key": sound.storage_key, "duration_ms": sound.duration_ms}) as tx:
-                await self._transcodes.ready(tx, asset_id, sound, made["sha256"])
+            playable = sound(made["sound"])
+            async with run.finish({"storage_key": playable.storage_key, "duration_ms": playable.duration_ms}) as tx:
+                await self._transcodes.ready(tx, asset_id, playable, made["sha256"])
         except _FINAL as error:
             raise JobFailed(error.reason, error.message, **error.metadata) from error
 
     async def _make(self, run: JobRun, asset: Asset) -> dict[str, Any]:
-        """Return the stored sound and the digest of what the client sent; the temporary folder is always removed."""
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="cadenza-media-"))
-        try:
+        """Return the stored sound and the digest of what the client sent; nothing else stays."""
+        async with workbench() as folder:
             source = folder / "source"
             sha256 = await self._fetch(asset, source)
             await run.progress(20, "the file is here")
@@ -65,24 +60,7 @@ class Transcode:
             playable = await self._ffmpeg.make_playable(source, found, folder, self._limits)
             await run.progress(80, f"{playable.codec} in {found.name} encoded")
             data = await asyncio.to_thread(playable.path.read_bytes)
-        finally:
-            await asyncio.to_thread(_remove, folder)
-        key = upload.playable_key(asset.kind, new_id(), MP3.extension)
-        # Kept by the transaction that completes the job; should that never come, the ledger lets it go.
-        await self._shelf.announce(key)
-        await self._shelf.put(key, data, MP3.content_type)
-        return {
-            "sha256": sha256,
-            "sound": {
-                "storage_key": key,
-                "size_bytes": len(data),
-                "duration_ms": playable.duration_ms,
-                "peaks": playable.peaks,
-                "content_type": MP3.content_type,
-                # What a step keeps is JSON.
-                "waveform": {**asdict(playable.waveform), "data": base64.b64encode(playable.waveform.data).decode()},
-            },
-        }
+        return {"sha256": sha256, "sound": await store(self._shelf, asset.kind, playable, data)}
 
     async def _fetch(self, asset: Asset, target: Path) -> str:
         """Write what the client sent into a file and return its SHA-256; raises UploadIncomplete."""
@@ -99,17 +77,3 @@ class Transcode:
         upload.check_arrived(asset.size_bytes, size_bytes)
         upload.check_digest(asset.sha256, digest.hexdigest())
         return digest.hexdigest()
-
-
-def _sound(kept: dict[str, Any]) -> Sound:
-    """Return the sound that a step has kept."""
-    outline = kept["waveform"]
-    waveform = Waveform(**{**outline, "data": base64.b64decode(outline["data"])})
-    return Sound(**{**kept, "peaks": tuple(kept["peaks"]), "waveform": waveform})
-
-
-def _remove(folder: Path) -> None:
-    """Remove the folder and the files in it."""
-    for file in folder.iterdir():
-        file.unlink(missing_ok=True)
-    folder.rmdir()

@@ -1,4 +1,4 @@
-"""What the job that makes a recording playable changes in the database."""
+"""What the jobs that make sounds change in the database."""
 
 import asyncio
 from dataclasses import replace
@@ -45,6 +45,11 @@ class Transcodes:
             await assets.save(tx, asset)
         return asset
 
+    async def source(self, asset: Asset, source_asset_id: str) -> Asset:
+        """Return what the asset is made of; raises AssetNotFound when that is gone or another person's."""
+        async with self._db.transaction() as tx:
+            return await assets.get(tx, source_asset_id, asset.user_id)
+
     async def ready(self, tx: AsyncConnection, asset_id: str, sound: Sound, sha256: str) -> None:
         """Make the asset playable in the transaction that completes its job; raises AssetNotFound."""
         asset = await assets.lock_for_work(tx, asset_id)
@@ -66,7 +71,8 @@ class Transcodes:
             return
         failure = Failure(job.error_reason, job.error_message, job.error_metadata)
         await assets.save(tx, replace(asset.refused(failure, self._clock()), raw_key=""))
-        await self._shelf.drop(tx, [asset.raw_key])
+        # What is cut from another asset has nothing of its own that somebody sent.
+        await self._shelf.drop(tx, [asset.raw_key] if asset.raw_key else [])
 
 
 class Sweep:

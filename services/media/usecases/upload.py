@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -72,6 +73,18 @@ class Made:
     duration_ms: int = 0
     peaks: tuple[int, ...] = ()
     lease: Lease | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """A file that a job of ours is to make of another asset, and the way in which it was asked for."""
+
+    way: str
+    kind: Kind
+    filename: str
+    content_type: str
+    job_kind: str
+    params: dict[str, Any]
 
 
 _MADE_FORMATS: dict[Kind, tuple[Format, ...]] = {
@@ -267,6 +280,41 @@ class Uploads:
             placing.kept = first
         return await self._first_answer(asset)
 
+    async def made_before(self, origin: Origin, way: str, request_hash: str) -> Asset | None:
+        """Return the asset that this request made at its first time, None unless there was one.
+
+        Raises IdempotencyKeyReused when it asked for something else then, AssetNotFound when the asset was deleted.
+        """
+        asset = self._new_asset(origin, Announced(filename=""), way, request_hash)
+        if not asset.request_key:
+            return None
+        async with self._db.transaction() as tx:
+            if await assets.by_request(tx, asset.user_id, asset.request_key) is None:
+                return None
+        return await self._first_answer(asset)
+
+    async def derive(self, origin: Origin, derived: Derived, request_hash: str) -> Asset:
+        """Return a new asset with the job queued that makes its file; a repeat returns that of the first time.
+
+        Raises TooManyOpen, IdempotencyKeyReused.
+        """
+        announced = Announced(filename=derived.filename)
+        asset = replace(
+            self._new_asset(origin, announced, derived.way, request_hash),
+            kind=derived.kind,
+            state=State.UPLOADED,
+            content_type=derived.content_type,
+            job_id=new_id(),
+        )
+        async with self._db.transaction(Act.UPLOAD_COMMIT) as tx:
+            first = await assets.insert_once(tx, asset)
+            if first:
+                await self._check_open(tx, origin.user_id, adding=0)
+                job = await self._start_job(tx, asset, origin, kind=derived.job_kind, params=derived.params)
+        if first:
+            await self._queue.push(job)
+        return await self._first_answer(asset)
+
     async def fence(self, lease: Lease) -> None:
         """Let no earlier attempt at the job store anything from now on; raises LeaseLost when a later one is known."""
         async with self._db.transaction() as tx:
@@ -296,14 +344,22 @@ class Uploads:
             request_hash=request_hash if origin.request_id else "",
         )
 
-    async def _start_job(self, tx: AsyncConnection, asset: Asset, origin: Origin) -> Job:
+    async def _start_job(
+        self,
+        tx: AsyncConnection,
+        asset: Asset,
+        origin: Origin,
+        *,
+        kind: str = POLICY.kind,
+        params: dict[str, Any] | None = None,
+    ) -> Job:
         """Return the queued job that makes the asset playable; push it after the commit."""
         job = await self._queue.create(
             tx,
-            kind=POLICY.kind,
+            kind=kind,
             user_id=asset.user_id,
             subject_id=asset.asset_id,
-            params={},
+            params=params or {},
             job_id=asset.job_id,
             trace_id=origin.trace_id,
             platform=asset.platform,

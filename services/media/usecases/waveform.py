@@ -4,11 +4,10 @@ from dataclasses import replace
 
 from services.kit.db.engine import Database
 from services.kit.errors import ParamInvalid
-from services.media.domain.asset import Asset, Kind, Waveform
+from services.media.domain.asset import SOUNDS, Asset, Waveform
 from services.media.storage import asset as assets
 from services.media.storage import waveform as waveforms
 
-_SOUNDS = frozenset({Kind.RECORDING, Kind.MUSIC})
 # Of every sound that we make playable.
 _SAMPLE_RATE_HZ = 44_100
 _HIGHEST = 127
@@ -30,7 +29,7 @@ class Waveforms:
             asset = await assets.get(tx, asset_id, user_id)
             found = await waveforms.find(tx, asset_id)
         asset.playable_key()
-        if asset.kind not in _SOUNDS:
+        if asset.kind not in SOUNDS:
             raise ParamInvalid.of("asset_id", f"is no sound but a {asset.kind}")
         waveform = found or _drawn(asset)
         return joined(waveform, max_length), found is not None

@@ -38,7 +38,7 @@ class Asset(_message.Message):
         STATE_UPLOADING: Asset._State.ValueType  # 1
         """Announced; its file has not come yet."""
         STATE_UPLOADED: Asset._State.ValueType  # 2
-        """The file is stored and waits for its turn."""
+        """The file, or the sound that it is cut from, is stored and waits for its turn."""
         STATE_PROCESSING: Asset._State.ValueType  # 3
         """The file is being made playable."""
         STATE_READY: Asset._State.ValueType  # 4
@@ -54,7 +54,7 @@ class Asset(_message.Message):
     STATE_UPLOADING: Asset.State.ValueType  # 1
     """Announced; its file has not come yet."""
     STATE_UPLOADED: Asset.State.ValueType  # 2
-    """The file is stored and waits for its turn."""
+    """The file, or the sound that it is cut from, is stored and waits for its turn."""
     STATE_PROCESSING: Asset.State.ValueType  # 3
     """The file is being made playable."""
     STATE_READY: Asset.State.ValueType  # 4
