@@ -71,10 +71,10 @@ class Play:
         get = self.bindings["/cadenza.composer.v1.JobService/GetJob"]
         request = CreateTrackRequest(lyrics="[verse]\n海边的风", duration_s=30, seed=4, title="Tide")
         for world in self.worlds:
-            made: Any = (await self._one(world, create, request, "3" * 32)).response
+            made: Any = (await self._one(world, create, [request], "3" * 32)).response
             deadline = asyncio.get_running_loop().time() + _SONG_S
             while True:
-                job: Any = (await self._one(world, get, GetJobRequest(job_id=made.job_id), "3" * 32)).response
+                job: Any = (await self._one(world, get, [GetJobRequest(job_id=made.job_id)], "3" * 32)).response
                 if job.job.state == JobState.JOB_STATE_COMPLETED:
                     break
                 assert asyncio.get_running_loop().time() < deadline, job
@@ -99,7 +99,8 @@ class Play:
             # Something that an earlier wish began may have ended between two of the callers.
             await asyncio.sleep(0.5)
             told = await self._asked(binding, request)
-        self.found += [f"{binding.method.path} {str(request)!r}\n  {each}" for each in differences(told)]
+        wished = " | ".join(map(str, request))
+        self.found += [f"{binding.method.path} {wished!r}\n  {each}" for each in differences(told)]
         self.reasons[next(iter(told.values()))["reason"]] += 1
         if binding.method.name in _LATER:
             await self._settled()
@@ -123,7 +124,7 @@ class Play:
         request = AnonymousLoginRequest(provider="web", provider_id=f"differential-{world.mark}")
         binding = self.bindings["/cadenza.auth.v1.SessionService/AnonymousLogin"]
         world.token = ""
-        outcome = await self._ways[world.name].ask(binding, request, world.headers("1" * 32))
+        outcome = await self._ways[world.name].ask(binding, [request], world.headers("1" * 32))
         response: Any = outcome.response
         assert response is not None, outcome
         world.token = str(response.access_token)
@@ -143,7 +144,7 @@ class Play:
             told = {}
             for world in self.worlds:
                 headers = world.headers("2" * 32)
-                outcome = await self._ways["edge"].ask(binding, binding.method.request_type(), headers)
+                outcome = await self._ways["edge"].ask(binding, [binding.method.request_type()], headers)
                 told[world.name] = world.told(outcome)
             wrong = differences(told)
             if not wrong:
@@ -159,9 +160,9 @@ class Play:
 
 
 def callable_methods() -> dict[str, Binding]:
-    """Return the first route of every public method that takes one message, by the method's path."""
+    """Return the first route of every public method, by the method's path."""
     found: dict[str, Binding] = {}
     for binding in public_bindings():
-        if not binding.method.client_streaming and (binding.method.path not in found or not binding.additional):
+        if binding.method.path not in found or not binding.additional:
             found[binding.method.path] = binding
     return found

@@ -1,9 +1,13 @@
-"""The ways to call a public method: gRPC at the edge and with mutual TLS, JSON, gRPC-Web, Connect."""
+"""The ways to call a public method: in process, gRPC at the edge and with mutual TLS, JSON, gRPC-Web, Connect.
+
+A request is a sequence of messages: one, and several for what is uploaded. gRPC-Web and Connect have no streams from
+the client here, so their callers upload as a page does.
+"""
 
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +23,11 @@ from gateway.codec import Codec
 from gateway.routes import Binding
 from services.kit.rpc.errors import DETAILS_KEY, TRACE_KEY, from_rpc, from_status
 from services.mesh.up import RunningMesh
+from tests.differential.files import as_http
+from tests.differential.local import local_mesh
 
-NAMES = ("edge", "mtls", "json", "web", "connect")
+NAMES = ("edge", "mtls", "json", "web", "connect", "local")
+INSIDE = frozenset({"mtls", "local"})
 PATIENCE_S = 30.0
 _OK = 200
 
@@ -45,28 +52,30 @@ class Way(Protocol):
         """Return what the way is called."""
         ...
 
-    async def ask(self, binding: Binding, request: Message, headers: Mapping[str, str]) -> Outcome:
+    async def ask(self, binding: Binding, request: Sequence[Message], headers: Mapping[str, str]) -> Outcome:
         """Return the outcome of a call; of a stream that of its first message. `headers` are the caller's metadata."""
         ...
 
 
 @dataclass(frozen=True)
 class Native:
-    """gRPC over HTTP/2."""
+    """gRPC, over HTTP/2 or without; `channel` returns the channel to a service of ours."""
 
     name: str
-    channel: grpc.aio.Channel
+    channel: Callable[[str], grpc.aio.Channel]
 
-    async def ask(self, binding: Binding, request: Message, headers: Mapping[str, str]) -> Outcome:
+    async def ask(self, binding: Binding, request: Sequence[Message], headers: Mapping[str, str]) -> Outcome:
         """See Way."""
         method = binding.method
-        kind = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
-        stub: Any = kind(
+        channel = self.channel(binding.service)
+        kind = channel.unary_stream if method.server_streaming else channel.unary_unary
+        stub: Any = (channel.stream_unary if method.client_streaming else kind)(
             method.path,
             request_serializer=method.request_type.SerializeToString,
             response_deserializer=method.response_type.FromString,
         )
-        call = stub(request, metadata=tuple(headers.items()), timeout=PATIENCE_S)
+        said = _each(request) if method.client_streaming else request[0]
+        call = stub(said, metadata=tuple(headers.items()), timeout=PATIENCE_S)
         try:
             if method.server_streaming:
                 return Outcome(response=await call.read(), trace_id=headers[TRACE_KEY])
@@ -88,20 +97,11 @@ class Json:
     session: aiohttp.ClientSession
     codec: Codec
 
-    async def ask(self, binding: Binding, request: Message, headers: Mapping[str, str]) -> Outcome:
+    async def ask(self, binding: Binding, request: Sequence[Message], headers: Mapping[str, str]) -> Outcome:
         """See Way."""
-        values = self._values(request)
-        path = binding.path
-        for variable in binding.variables:
-            path = path.replace(f"{{{variable.name}}}", quote(str(values.pop(variable.name, "")), safe=""))
-        options: dict[str, Any] = {}
-        if binding.body:
-            body = values if binding.body == "*" else values.pop(binding.body, {})
-            options["json"] = body
-        if binding.body != "*":
-            options["params"] = list(_pairs(values))
-        url = self.base_url + path
-        async with self.session.request(binding.verb, _exact(url), headers=dict(headers), **options) as answer:
+        path, further, options = self._sent(binding, request)
+        url = _exact(self.base_url + path)
+        async with self.session.request(binding.verb, url, headers={**headers, **further}, **options) as answer:
             if binding.method.server_streaming and answer.status == _OK:
                 return await self._first(answer, binding)
             told = json.loads(await answer.read())
@@ -112,6 +112,20 @@ class Json:
             violations = tuple((each["field"], each["rule"], each["description"]) for each in details["fields"])
             facts, trace_id = details["metadata"], told["trace_id"]
             return Outcome(None, told["error"], details["description"], violations, facts, trace_id)
+
+    def _sent(self, binding: Binding, request: Sequence[Message]) -> tuple[str, Mapping[str, str], dict[str, Any]]:
+        """Return path, further headers and the other arguments of the request."""
+        if binding.method.client_streaming:
+            return as_http(binding, request)
+        values, path = self._values(request[0]), binding.path
+        for variable in binding.variables:
+            path = path.replace(f"{{{variable.name}}}", quote(str(values.pop(variable.name, "")), safe=""))
+        options: dict[str, Any] = {}
+        if binding.body:
+            options["json"] = values if binding.body == "*" else values.pop(binding.body, {})
+        if binding.body != "*":
+            options["params"] = list(_pairs(values))
+        return path, {}, options
 
     async def _first(self, answer: aiohttp.ClientResponse, binding: Binding) -> Outcome:
         """Return what the first event of a stream holds."""
@@ -134,10 +148,13 @@ class Web:
     name: str
     base_url: str
     session: aiohttp.ClientSession
+    page: Way
 
-    async def ask(self, binding: Binding, request: Message, headers: Mapping[str, str]) -> Outcome:
+    async def ask(self, binding: Binding, request: Sequence[Message], headers: Mapping[str, str]) -> Outcome:
         """See Way."""
-        data = request.SerializeToString()
+        if binding.method.client_streaming:
+            return await self.page.ask(binding, request, headers)
+        data = request[0].SerializeToString()
         sent = {**headers, "Content-Type": "application/grpc-web+proto"}
         url = self.base_url + binding.method.path
         response: Message | None = None
@@ -163,10 +180,13 @@ class Connect:
     name: str
     base_url: str
     session: aiohttp.ClientSession
+    page: Way
 
-    async def ask(self, binding: Binding, request: Message, headers: Mapping[str, str]) -> Outcome:
+    async def ask(self, binding: Binding, request: Sequence[Message], headers: Mapping[str, str]) -> Outcome:
         """See Way."""
-        streaming, data = binding.method.server_streaming, request.SerializeToString()
+        if binding.method.client_streaming:
+            return await self.page.ask(binding, request, headers)
+        streaming, data = binding.method.server_streaming, request[0].SerializeToString()
         sent = {**headers, "Content-Type": "application/connect+proto" if streaming else "application/proto"}
         url, body = self.base_url + binding.method.path, _framed(data) if streaming else data
         async with self.session.post(url, data=body, headers=sent) as answer:
@@ -195,15 +215,23 @@ async def open_ways(mesh: RunningMesh) -> AsyncIterator[dict[str, Way]]:
         secured = await stack.enter_async_context(grpc.aio.secure_channel(inside, credentials, options))
         timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
         sessions = [await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout)) for _ in range(3)]
+        local = await stack.enter_async_context(local_mesh(mesh))
         url = mesh.base_url
+        pages = [Json("json", url, session, Codec()) for session in sessions]
         ways: list[Way] = [
-            Native("edge", edge),
-            Native("mtls", secured),
-            Json("json", url, sessions[0], Codec()),
-            Web("web", url, sessions[1]),
-            Connect("connect", url, sessions[2]),
+            Native("edge", lambda _service: edge),
+            Native("mtls", lambda _service: secured),
+            pages[0],
+            Web("web", url, sessions[1], pages[1]),
+            Connect("connect", url, sessions[2], pages[2]),
+            Native("local", local.channel),
         ]
         yield {way.name: way for way in ways}
+
+
+async def _each(messages: Sequence[Message]) -> AsyncIterator[Message]:
+    for message in messages:
+        yield message
 
 
 def _refused(error: Any, trace_id: str) -> Outcome:

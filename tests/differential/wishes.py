@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from gateway.routes import Binding
 from gateway.shapes import enum_of, is_map, message_of, shape_of
+from tests.differential.files import file_wish
 
 # Replaced by two letters of the caller.
 MARK = "\N{WHITE SQUARE}"
@@ -77,8 +78,8 @@ _MOST_IDS = 12
 _DEEP = 2
 
 
-def wish(binding: Binding, chance: random.Random) -> Message:
-    """Return a request of the method.
+def wish(binding: Binding, chance: random.Random) -> tuple[Message, ...]:
+    """Return a request of the method: its one message, or those of an upload.
 
     What the path of the JSON route names is never empty, for an empty part is another address.
     """
@@ -94,7 +95,7 @@ def wish(binding: Binding, chance: random.Random) -> Message:
             request.seed = chance.randrange(1, 1000)  # type: ignore[attr-defined]  # the field is there
         elif chance.random() < _likely(field):
             _set(request, field, chance, deep=0)
-    return request
+    return file_wish(request, chance) if binding.method.client_streaming else (request,)
 
 
 def _likely(field: FieldDescriptor) -> float:

@@ -6,7 +6,7 @@ equal, letter for letter.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from gateway.shapes import is_map, shape_of
 from services.kit.ids import new_id
 from services.kit.rpc.errors import TRACE_KEY
-from tests.differential.ways import NAMES, Outcome
+from tests.differential.ways import INSIDE, NAMES, Outcome
 from tests.differential.wishes import CODE, DIGITS, MARK, OWN, TOKEN
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -24,6 +24,7 @@ _NAMED = re.compile(f"{OWN}([0-9]+){OWN}|{CODE}([0-9]+){CODE}|{TOKEN}([0-9]+){TO
 _VOLATILE = frozenset({"retry_after_s"})
 # What a client calls itself, which gRPC does not leave to its callers.
 _OF_CLIENT = frozenset({"device"})
+_GRPC_CLIENT, _HTTP_CLIENT = "gRPC · Linux", "Python"
 _MOST_IDS = 4000
 _SHOWN = 300
 
@@ -44,17 +45,20 @@ class World:
     def headers(self, trace_id: str) -> dict[str, str]:
         """Return the metadata of a call; where somebody stands between, they say from which address."""
         given = {TRACE_KEY: trace_id, "x-platform": "web", "accept-language": "en"}
-        if self.name == "mtls":
+        if self.name in INSIDE:
             given |= {"x-client-ip": self.address, "x-client-agent": "Python"}
         elif self.name != "edge":
             given |= {"x-forwarded-for": self.address}
         return given | ({"authorization": f"Bearer {self.token}"} if self.token else {})
 
-    def own(self, wish: Message) -> Message:
+    def own(self, wish: Sequence[Message]) -> list[Message]:
         """Return the wish with this caller's ids and names in it."""
-        request = type(wish)()
-        request.CopyFrom(wish)
-        _change(request, self._owned)
+        request = []
+        for each in wish:
+            message = type(each)()
+            message.CopyFrom(each)
+            _change(message, self._owned)
+            request.append(message)
         return request
 
     def _owned(self, text: str) -> str:
@@ -114,10 +118,12 @@ class World:
         for code in self.codes:
             text = text.replace(code, self._names[code])
         plain = _ID.sub(lambda found: self._name(found[0], self.ids), text).replace(self.address, "address")
-        if self.name == "edge":
-            plain = plain.replace("127.0.0.1", "address")
         plain = plain.replace(self.mark, MARK)
-        return plain.partition("?")[0] if plain.startswith(("http://", "https://", "/_objects/")) else plain
+        if plain.startswith(("http://", "https://", "/_objects/")):
+            return plain.partition("?")[0]
+        if self.name == "edge":
+            plain = plain.replace("127.0.0.1", "address").replace(_GRPC_CLIENT, _HTTP_CLIENT)
+        return plain
 
     def _name(self, known: str, kept: list[str]) -> str:
         if known not in self._names:
@@ -129,7 +135,7 @@ class World:
 
 def new_worlds() -> list[World]:
     """Return a caller for each way; their marks have the same length and appear in no word."""
-    marks = [f"q{letter}{new_id()[-4:]}" for letter in "bcdfg"]
+    marks = [f"q{letter}{new_id()[-4:]}" for letter in "bcdfgh"]
     return [World(name, marks[at], f"203.0.113.{at + 7}") for at, name in enumerate(NAMES)]
 
 
