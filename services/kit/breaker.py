@@ -32,12 +32,17 @@ class Breaker:
         failures: int = FAILURES,
         window_s: float = WINDOW_S,
         open_s: float = OPEN_S,
+        in_a_row: bool = False,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Count with the given limits; `elapsed` gives seconds that never step back."""
+        """Count with the given limits; `elapsed` gives seconds that never step back.
+
+        With `in_a_row` one success forgets the failures before it: of a busy callee some calls always fail.
+        """
         self._limit = failures
         self._window_s = window_s
         self._open_s = open_s
+        self._in_a_row = in_a_row
         self._elapsed = elapsed
         self._failures: deque[float] = deque(maxlen=failures)
         self._opened: float | None = None
@@ -69,8 +74,8 @@ class Breaker:
         self._trial_since = None
 
     def succeed(self) -> None:
-        """Note a call that went well: the breaker closes, but older failures still count."""
-        if self._opened is not None:
+        """Note a call that went well: the breaker closes; older failures still count unless they must be in a row."""
+        if self._opened is not None or (self._in_a_row and self._failures):
             self._failures.clear()
         self._opened = self._trial_since = None
 

@@ -29,6 +29,18 @@ RPC_SECONDS: Final = Histogram(
 RPC_CALLS: Final = Counter(
     "cadenza_rpc_calls", "Calls answered by a server", ("service", "method", "code"), registry=REGISTRY
 )
+CALLEE_OPEN: Final = Gauge(
+    "cadenza_callee_open",
+    "1 while calls of the service are refused by the caller's breaker",
+    ("callee",),
+    registry=REGISTRY,
+)
+CALLEE_REFUSED: Final = Counter(
+    "cadenza_callee_refused", "Calls of a service that its caller's breaker refused", ("callee",), registry=REGISTRY
+)
+CALLEE_RETRIES: Final = Counter(
+    "cadenza_callee_retries", "Calls of a service that were made a second time", ("callee",), registry=REGISTRY
+)
 OUTBOUND_SECONDS: Final = Histogram(
     "cadenza_outbound_seconds",
     "Time an outside HTTP server took, retries not included",

@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from services.kit.config import ConfigError, ProcessConfig
+from services.kit.rpc.callee import Callee, guarded, unguarded
 from services.kit.rpc.certificates import Certificates
 from services.kit.rpc.outgoing import outgoing_metadata, outgoing_timeout
 
@@ -68,7 +69,7 @@ class MtlsPeers:
                 credentials = self._certificates.channel_credentials()
                 return grpc.aio.secure_channel(target, credentials, options=options)
 
-            self._channels[service] = PeerChannel(connect, self._certificates)
+            self._channels[service] = PeerChannel(connect, self._certificates, Callee(service))
         return self._channels[service]
 
     async def close(self) -> None:
@@ -85,8 +86,9 @@ class PeerChannel(grpc.aio.Channel):
     finish its calls, long streams included, and then closed.
     """
 
-    def __init__(self, connect: Callable[[], grpc.aio.Channel], certificates: Certificates) -> None:
+    def __init__(self, connect: Callable[[], grpc.aio.Channel], certificates: Certificates, callee: Callee) -> None:
         """Use `connect` to make the first channel when it is needed, and each one after that."""
+        self.callee = callee
         self._connect = connect
         self._certificates = certificates
         self._channel: grpc.aio.Channel | None = None
@@ -188,6 +190,12 @@ class _Multicallable:
             self._generation = generation
         options["metadata"] = outgoing_metadata(options.get("metadata"))
         options["timeout"] = outgoing_timeout(options.get("timeout"))
+        if unguarded(self._method):
+            return self._inner(*request, **options)
+        if self._kind == "unary_unary":
+            return guarded(self._channel.callee, self._method, self._inner, request=request, options=options)
+        # What becomes of a stream tells nothing of the service: it may last for hours.
+        self._channel.callee.look()
         return self._inner(*request, **options)
 
 

@@ -122,6 +122,9 @@ _REASONS: Final[Mapping[grpc.StatusCode, str]] = {
     Code.UNAUTHENTICATED: "AUTH_REQUIRED",
 }
 
+# When what is out of reach may be back, where the error does not say.
+_RETRY_AFTER_S: Final = "2"
+
 # Ends that come of time and of clients going away, and say nothing worth a line.
 _ORDINARY: Final = frozenset({Code.CANCELLED, Code.DEADLINE_EXCEEDED})
 
@@ -143,7 +146,10 @@ _LOST_CONNECTION: Final[Mapping[str, str]] = {
 
 
 def to_status(error: DomainError) -> Status:
-    """Return the rich status of an error: ErrorInfo always, BadRequest when fields are named."""
+    """Return the rich status of an error: ErrorInfo always, BadRequest when fields are named.
+
+    RetryInfo tells when to come back, if the error does or is one of those that pass by themselves.
+    """
     code = CODES.get(error.reason, Code.INTERNAL)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status = Status(code=code.value[0], message=error.message or error.reason)
@@ -153,6 +159,11 @@ def to_status(error: DomainError) -> Status:
         for violation in error.violations:
             bad.field_violations.add(field=violation.field, description=violation.description, reason=violation.rule)
         status.details.add().Pack(bad)
+    after_s = error.metadata.get("retry_after_s", "" if code is not Code.UNAVAILABLE else _RETRY_AFTER_S)
+    if after_s.isdecimal():
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(int(after_s))
+        status.details.add().Pack(retry)
     return status
 
 
