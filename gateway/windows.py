@@ -4,9 +4,10 @@ A window of a minute is the sum of its sixty seconds and the one that is running
 the limit lie within any sixty seconds, and a refused client waits at most a second longer than it must. One script
 adds the sum up and takes from it, by the clock of Redis, so two gateways cannot both take the last place.
 
-Requests of one client that wait for an answer are asked for together. A process that hears much from one takes a few
-places ahead and spends them within a second: no more than a twentieth of what is left, so near the limit only what is
-there is asked for, and the count is exact. What is not spent is handed back. Without Redis each process counts alone,
+Requests of one client that wait for an answer are asked for together. A process that hears much from one takes places
+ahead and spends them within a second: a quarter of what it heard in the second before or half of what it has heard in
+this one, and no more than a twentieth of what is left, so near the limit only what is there is asked for, and the
+count is exact. What is not spent is handed back. Without Redis each process counts alone,
 in the same way.
 """
 
@@ -170,7 +171,7 @@ class RateWindows:
     async def _ask(self, rule: Rule, key: str, lease: _Lease) -> bool:
         """Take places, handing back those that were not spent in time; return whether one was granted."""
         back, lease.left = lease.left, 0
-        ahead = min(lease.pace // 4, (rule.limit - lease.total) // _SHARE)
+        ahead = min(max(lease.pace // 4, lease.heard // 2), (rule.limit - lease.total) // _SHARE)
         answer = await self._shared(rule, key, max(lease.waiting, ahead, 1), back=back, part=lease.part)
         shared = answer is not None
         granted, lease.total, lease.part, oldest = answer or self._by_itself(rule, key)

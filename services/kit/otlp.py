@@ -11,6 +11,7 @@ import gzip
 import http.client
 import logging
 import random
+import struct
 import threading
 import time
 from collections import deque
@@ -18,7 +19,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
@@ -63,7 +63,7 @@ class Sender:
             "telemetry.sdk.name": "cadenza",
             "telemetry.sdk.language": "python",
         }
-        self._resource = Resource(attributes=[_attribute(name, value) for name, value in about.items()])
+        self._resource = Resource(attributes=[_pair(name, value) for name, value in about.items()])
         self._waiting: deque[Begun] = deque()
         self._woken = threading.Event()
         self._ending = False
@@ -201,32 +201,70 @@ class _Receiver:
 
 
 def _packed(resource: Resource, spans: Sequence[Begun]) -> bytes:
-    """Return the export of the spans as it goes over the wire."""
-    export = ExportTraceServiceRequest()
-    about = export.resource_spans.add(resource=resource)
-    about.scope_spans.add(scope=InstrumentationScope(name="cadenza"), spans=[_message(span) for span in spans])
-    return gzip.compress(export.SerializeToString(), _GZIP_LEVEL)
+    """Return the export of the spans as it goes over the wire.
+
+    The frame is a message like any other. The spans are put together from bytes, most of which come again with every
+    request, because making messages of them and copying those into the frame took three times as long.
+    """
+    scope = trace_pb2.ScopeSpans(scope=InstrumentationScope(name="cadenza")).SerializeToString()
+    scope += b"".join([_sized(_SPANS, _span(each)) for each in spans])
+    about = trace_pb2.ResourceSpans(resource=resource).SerializeToString() + _sized(_SCOPES, scope)
+    return gzip.compress(_sized(_RESOURCES, about), _GZIP_LEVEL)
 
 
-def _message(span: Begun) -> trace_pb2.Span:
-    message = trace_pb2.Span(
-        trace_id=bytes.fromhex(span.trace_id),
-        span_id=bytes.fromhex(span.span_id),
-        parent_span_id=bytes.fromhex(span.parent_id),
-        name=span.name,
-        kind=_KINDS[span.kind],
-        start_time_unix_nano=span.start_ns,
-        end_time_unix_nano=span.end_ns,
-        attributes=[_attribute(name, value) for name, value in span.attributes.items()],
+def _sized(key: bytes, content: bytes) -> bytes:
+    """Return a field that holds the content; the Protocol Buffers encoding, "Length-Delimited Records"."""
+    size, length = len(content), bytearray()
+    while size > _SEVEN_BITS:
+        length.append(size & _SEVEN_BITS | _MORE)
+        size >>= 7
+    length.append(size)
+    return key + length + content
+
+
+def _span(span: Begun) -> bytes:
+    """Return the bytes of a span: what is its own, then what it has in common with others."""
+    own = _OWN.pack(
+        *(_TRACE_ID, bytes.fromhex(span.trace_id), _SPAN_ID, bytes.fromhex(span.span_id)),
+        *(_START, span.start_ns, _END, span.end_ns),
     )
+    parts = [own, _named(span.name, span.kind), *[_attribute(name, value) for name, value in span.attributes.items()]]
+    if span.parent_id:
+        parts.append(_PARENT_ID + bytes.fromhex(span.parent_id))
     if span.failed:
-        message.status.code = trace_pb2.Status.STATUS_CODE_ERROR
-    return message
+        parts.append(_FAILED)
+    return b"".join(parts)
+
+
+# The keys of opentelemetry/proto/trace/v1/trace.proto: number of the field and kind of value, with its length for ids.
+_RESOURCES: Final = b"\x0a"  # ExportTraceServiceRequest.resource_spans = 1
+_SCOPES: Final = b"\x12"  # ResourceSpans.scope_spans = 2
+_SPANS: Final = b"\x12"  # ScopeSpans.spans = 2
+_TRACE_ID: Final = b"\x0a\x10"  # Span.trace_id = 1, sixteen bytes
+_SPAN_ID: Final = b"\x12\x08"  # span_id = 2, eight bytes
+_PARENT_ID: Final = b"\x22\x08"  # parent_span_id = 4, eight bytes
+_START: Final = b"\x39"  # start_time_unix_nano = 7, fixed64
+_END: Final = b"\x41"  # end_time_unix_nano = 8, fixed64
+_OWN: Final = struct.Struct("<2s16s2s8scQcQ")
+_SEVEN_BITS: Final = 0x7F
+_MORE: Final = 0x80
+_FAILED: Final = trace_pb2.Span(
+    status=trace_pb2.Status(code=trace_pb2.Status.STATUS_CODE_ERROR)
+).SerializeToString()
+
+
+@lru_cache(maxsize=2048)
+def _named(name: str, kind: Kind) -> bytes:
+    return trace_pb2.Span(name=name, kind=_KINDS[kind]).SerializeToString()
 
 
 # Most attributes come again with every request. Typed, because 1 equals True.
 @lru_cache(maxsize=2048, typed=True)
-def _attribute(name: str, value: Value) -> KeyValue:
+def _attribute(name: str, value: Value) -> bytes:
+    return trace_pb2.Span(attributes=[_pair(name, value)]).SerializeToString()
+
+
+def _pair(name: str, value: Value) -> KeyValue:
     if isinstance(value, str):
         return KeyValue(key=name, value=AnyValue(string_value=value))
     if isinstance(value, bool):

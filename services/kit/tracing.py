@@ -12,8 +12,7 @@ import json
 import re
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
 from services.kit import log
 from services.kit.errors import DomainError
@@ -34,8 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,100}")
 _TRACE = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where the work at hand stands: in which trace, inside which span (or none yet), for whom."""
 
     trace_id: str
@@ -117,7 +115,7 @@ def known_user(user_id: str) -> None:
     """Let the spans that follow at this place say for whom they are; does nothing where nothing is recorded."""
     place = _place.get()
     if _recorder is not None and place is not None and user_id:
-        _place.set(replace(place, user_id=user_id))
+        _place.set(Place(place.trace_id, place.span_id, place.platform, user_id))
 
 
 def traceparent(place: Place) -> str:
@@ -183,7 +181,7 @@ class Span:
         about = _about(place)
         for name, value in self._attributes.items():
             if value is not None:
-                about[name] = _fit(value)
+                about[name] = value if type(value) is not str else value[:_LONGEST_VALUE]
         opened = _recorder.begin(self._name, kind=self._kind, place=place, span_id=self._span_id, attributes=about)
         platform, user_id = (place.platform, place.user_id) if place else ("", "")
         self._token = _place.set(Place(opened.trace_id, opened.span_id, platform, user_id))
