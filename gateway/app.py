@@ -11,9 +11,10 @@ from gateway.config import Config
 from gateway.connections import BOUNDS, Bounds
 from gateway.downloads import descriptor_set, postman
 from gateway.envelope import JSON, enveloping
-from gateway.headers import adding_headers, answering_preflights, compressing
+from gateway.headers import Common, answering_preflights, compressing
 from gateway.health import HealthPages
-from gateway.limits import limiting, narrow_limits
+from gateway.lane import LANE, Lane
+from gateway.limits import Limits, limiting, narrow_limits
 from gateway.objects import add_objects
 from gateway.observe import observing
 from gateway.openapi import document
@@ -49,6 +50,9 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     resumables = Resumables(transcoder, config, bindings)
     health = HealthPages(tuple(sorted({each.service for each in bindings})), peers, redis, config)
 
+    limits, common = Limits(config, RateWindows(redis), narrow_limits(bindings)), Common(config)
+
+    # Whatever is added here is to be added to the lane, too, which most requests take.
     app = web.Application(
         middlewares=[
             observing(config.proxies),
@@ -56,12 +60,13 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
             speaking(),
             enveloping(),
             answering_preflights(config),
-            limiting(config, RateWindows(redis), narrow_limits(bindings)),
+            limiting(limits),
         ]
     )
     app[BOUNDS] = Bounds(config.connections_per_address_most, config.head_deadline_s, exempt=config.proxies)
-    app.on_response_prepare.append(adding_headers(config))
+    app.on_response_prepare.append(common.prepare)
 
+    app[LANE] = Lane(limits, common, config.proxies)
     add_bindings(app, bindings, transcoder=transcoder, streams=streams, uploads=uploads, resumables=resumables)
     rpc = RpcPaths(transcoder, config)
     rpc.add(app, bindings)
@@ -69,9 +74,8 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     app.router.add_route("GET", SOCKET, Sockets(streams, origins=config.allowed_origins).handle)
     _get(app, "/api/v1/config/client", describing(config))
     _add_documents(app, bindings, server=config.public_url)
-    _get(app, "/health", health.whole)
-    _get(app, "/health/live", health.live)
-    _get(app, "/health/ready", health.ready)
+    for path, page in (("/health", health.whole), ("/health/live", health.live), ("/health/ready", health.ready)):
+        _get(app, path, page)
     store = None if config.s3_endpoint_url else local_object_store(config)
     if store is not None:
         add_objects(app, store)
@@ -107,7 +111,7 @@ def add_bindings(
     """Serve every binding with the handler of its kind; they come in the order in which they are to be tried."""
     resources: dict[str, TemplateResource] = {}
     for binding in bindings:
-        kind: Callable[[Binding], Handler] = transcoder.unary
+        kind: Callable[[Binding], Handler] | None = None
         if binding.method.service == RESUMABLE:
             kind = resumables.handler
         elif binding.method.client_streaming:
@@ -119,7 +123,13 @@ def add_bindings(
             app.router.register_resource(resources[binding.path])
             if binding.method.service == RESUMABLE:
                 resources[binding.path].add_route("OPTIONS", resumables.describe)
-        handler = kind(binding)
+        unary = None
+        if kind is None:
+            unary = transcoder.unary(binding)
+            handler: Handler = unary.handle
+        else:
+            handler = kind(binding)
+        app[LANE].add(binding, unary)
         resources[binding.path].add_route(binding.verb, handler)
         if binding.verb == "GET" and not binding.method.server_streaming:
             resources[binding.path].add_route("HEAD", handler)

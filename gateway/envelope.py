@@ -125,8 +125,12 @@ _SERVER_ERROR: Final = 500
 
 def success(data: Any, caller: Caller, *, status: int = 200) -> web.Response:
     """Return the answer that carries the JSON values."""
-    body = orjson.dumps({"code": 0, "message": "success", "data": data, "trace_id": caller.trace_id})
-    return web.Response(body=body, status=status, content_type=JSON)
+    return web.Response(body=success_body(data, caller), status=status, content_type=JSON)
+
+
+def success_body(data: Any, caller: Caller) -> bytes:
+    """Return the text of the answer that carries the JSON values."""
+    return orjson.dumps({"code": 0, "message": "success", "data": data, "trace_id": caller.trace_id})
 
 
 def failure(error: DomainError, caller: Caller, *, status: int = 0) -> web.Response:

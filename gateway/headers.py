@@ -6,13 +6,12 @@ and files are prepared inside of their handlers.
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.caller import CALLER
+from gateway.caller import CALLER, Caller
 from gateway.config import Config
 from services.kit.errors import PermissionDenied
 from services.kit.objects.dialect import DIALECTS
@@ -32,6 +31,7 @@ _METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _PREFLIGHT_S: Final = "7200"
 _COMPRESS_FROM: Final = 1024
 _COMPRESS_LEVEL: Final = 6
+_VARIES: Final = ("Vary", "Accept-Encoding")
 _THREAD_FROM: Final = 256 * 1024
 _GZIP_WINDOW: Final = 31  # zlib's spelling of gzip with the largest window
 _TEXTUAL: Final = frozenset(
@@ -48,7 +48,7 @@ _TEXTUAL: Final = frozenset(
     }
 )
 
-Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+UNKEPT: Final = ("Cache-Control", "no-store")  # of every JSON answer that says nothing else
 
 
 def security_headers(config: Config) -> dict[str, str]:
@@ -70,31 +70,42 @@ def security_headers(config: Config) -> dict[str, str]:
     }
 
 
-def adding_headers(config: Config) -> Signal:
-    """Return the handler of `on_response_prepare`; a header that is already set stays."""
-    fixed = tuple(security_headers(config).items())
-    origins = frozenset(config.allowed_origins)
+class Common:
+    """The headers that every answer carries."""
 
-    async def prepare(request: web.Request, response: web.StreamResponse) -> None:
-        caller, headers = request.get(CALLER), response.headers
-        for name, value in fixed:
+    def __init__(self, config: Config) -> None:
+        """Make those that are always the same."""
+        self.fixed = tuple(security_headers(config).items())
+        self._origins = frozenset(config.allowed_origins)
+
+    async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add them, as a handler of `on_response_prepare`; a fixed one that is already set stays."""
+        headers = response.headers
+        for name, value in self.fixed:
             headers.setdefault(name, value)
         if response.content_type == "application/json":
-            headers.setdefault("Cache-Control", "no-store")
-        if caller is not None:
-            headers["X-Trace-Id"] = caller.trace_id
-            if caller.request_id:
-                headers["X-Request-Id"] = caller.request_id
-            if caller.secure:
-                headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-        origin = request.headers.get("Origin")
-        if origins:
-            headers.add("Vary", "Origin")
-            if origin is not None and ("*" in origins or origin in origins):
-                headers["Access-Control-Allow-Origin"] = origin
-                headers["Access-Control-Expose-Headers"] = EXPOSED
+            headers.setdefault(*UNKEPT)
+        for name, value in self.of(request, request.get(CALLER)):
+            if name == "Vary":
+                headers.add(name, value)
+            else:
+                headers[name] = value
 
-    return prepare
+    def of(self, request: web.BaseRequest, caller: Caller | None) -> list[tuple[str, str]]:
+        """Return those that this request has."""
+        found = []
+        if caller is not None:
+            found.append(("X-Trace-Id", caller.trace_id))
+            if caller.request_id:
+                found.append(("X-Request-Id", caller.request_id))
+            if caller.secure:
+                found.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
+        if self._origins:
+            found.append(("Vary", "Origin"))
+            origin = request.headers.get("Origin")
+            if origin is not None and ("*" in self._origins or origin in self._origins):
+                found += (("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED))
+        return found
 
 
 def answering_preflights(config: Config) -> Middleware:
@@ -126,20 +137,25 @@ def compressing() -> Middleware:
         response = await handler(request)
         if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
             return response
-        if len(response.body) <= _COMPRESS_FROM or response.content_type not in _TEXTUAL:
+        if response.content_type not in _TEXTUAL or "Content-Encoding" in response.headers:
             return response
-        if "Content-Encoding" in response.headers:
-            return response
-        response.headers.add("Vary", "Accept-Encoding")
-        if "X-No-Compression" in request.headers or not _takes_gzip(request.headers.get("Accept-Encoding", "")):
-            return response
-        body = response.body
-        small = len(body) < _THREAD_FROM
-        response.body = _gzip(body) if small else await asyncio.to_thread(_gzip, body)
-        response.headers["Content-Encoding"] = "gzip"
+        body, headers = await packed(request, response.body)
+        if headers:
+            response.body = body
+            response.headers.extend(headers)
         return response
 
     return middleware
+
+
+async def packed(request: web.BaseRequest, body: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """Return the text as the client takes it, as gzip when that is worth it, and the headers that say so."""
+    if len(body) <= _COMPRESS_FROM:
+        return body, ()
+    if "X-No-Compression" in request.headers or not _takes_gzip(request.headers.get("Accept-Encoding", "")):
+        return body, (_VARIES,)
+    small = len(body) < _THREAD_FROM
+    return _gzip(body) if small else await asyncio.to_thread(_gzip, body), (_VARIES, ("Content-Encoding", "gzip"))
 
 
 def _takes_gzip(accepted: str) -> bool:

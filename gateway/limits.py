@@ -13,12 +13,14 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.caller import CALLER
+from gateway.caller import CALLER, Caller
 from gateway.config import Config
 from gateway.envelope import failure
 from gateway.routes import Binding
 from gateway.windows import RateWindows, Rule, Standing
 from services.kit.errors import RateLimited, Unavailable
+
+Route = tuple[str, str]  # verb and template
 
 _QUARTER_S: Final = 15 * 60
 # Paths of the API, and those of its methods for clients that speak gRPC-Web or Connect.
@@ -63,22 +65,69 @@ class Place:
 PLACE: Final = web.RequestKey("place", Place)
 
 
-def limiting(config: Config, windows: RateWindows, narrow: Narrow) -> Middleware:
+class Limits:
+    """The bounds of one process on the requests in work, and of all of them together on requests per minute."""
+
+    def __init__(self, config: Config, windows: RateWindows, narrow: Narrow) -> None:
+        """Bound as the settings say, and count in the windows."""
+        self._windows = windows
+        self._narrow = narrow
+        self._most = config.requests_most
+        self._work: set[Place] = set()
+        self._user = Rule("user", config.rate_user_per_minute)
+        self._older = Rule("older", config.rate_older_per_minute)
+        self._address = Rule("address", config.rate_address_per_minute)
+        self._anonymous = Rule("anonymous", config.rate_anonymous_per_quarter, _QUARTER_S)
+
+    def place(self) -> Place:
+        """Return a place among the requests in work; Unavailable when all are taken."""
+        if len(self._work) >= self._most:
+            raise Unavailable("the gateway has all the work it can take", retry_after_s=1)
+        return Place(self._work)
+
+    async def standing(self, caller: Caller, route: Route) -> Standing | None:
+        """Return the tightest of the client's standings, having counted the request, or None when it has none."""
+        tightest: Standing | None = None
+        for rule, key in self._rules(caller, route):
+            standing = await self._windows.take(rule, key)
+            if tightest is None or standing.tightness < tightest.tightness:
+                tightest = standing
+        return tightest
+
+    def _rules(self, caller: Caller, route: Route) -> list[tuple[Rule, str]]:
+        """Return the rules that match, each with the name that the client has for it."""
+        found = []
+        token_key = caller.token_key  # each look at it is a hash
+        outside = not is_loopback(caller.address)
+        if self._user.limit and token_key:
+            found.append((self._user, token_key))
+            if route in self._narrow.methods:
+                found.append((self._narrow.methods[route], token_key))
+        if not outside:
+            return found
+        if self._older.limit and route in self._narrow.older:
+            found.append((self._older, token_key or caller.address))
+        if self._address.limit:
+            found.append((self._address, caller.address))
+        if self._anonymous.limit and not token_key:
+            found.append((self._anonymous, caller.address))
+        return found
+
+
+def limiting(limits: Limits) -> Middleware:
     """Return the middleware that bounds the requests in work and the requests per minute."""
-    work: set[Place] = set()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(_COUNTED):
             return await handler(request)
-        if len(work) >= config.requests_most:
-            raise Unavailable("the gateway has all the work it can take", retry_after_s=1)
-        place = request[PLACE] = Place(work)
+        place = request[PLACE] = limits.place()
+        resource = request.match_info.route.resource
+        route = (request.method, resource.canonical) if resource is not None else ("", "")
         try:
-            standing = await _standing(request, config, windows, narrow)
+            standing = await limits.standing(request[CALLER], route)
             if standing is not None and not standing.allowed:
-                error = RateLimited("too many requests in too short a time", retry_after_s=standing.reset_s)
-                response: web.StreamResponse = failure(error, request[CALLER])
+                response: web.StreamResponse = failure(refusal(standing), request[CALLER])
             else:
                 response = await handler(request)
         finally:
@@ -90,30 +139,9 @@ def limiting(config: Config, windows: RateWindows, narrow: Narrow) -> Middleware
     return middleware
 
 
-async def _standing(request: web.Request, config: Config, windows: RateWindows, narrow: Narrow) -> Standing | None:
-    """Return the tightest of the client's standings, or None when it has none."""
-    standings = [await windows.take(rule, key) for rule, key in _rules(request, config, narrow)]
-    return min(standings, key=lambda each: (each.allowed, each.remaining / each.rule.limit), default=None)
-
-
-def _rules(request: web.Request, config: Config, narrow: Narrow) -> list[tuple[Rule, str]]:
-    """Return the rules that match, each with the name that the client has for it."""
-    caller, found = request[CALLER], []
-    token_key = caller.token_key  # each look at it is a hash
-    resource = request.match_info.route.resource
-    route = (request.method, resource.canonical) if resource is not None else ("", "")
-    outside = not is_loopback(caller.address)
-    if config.rate_user_per_minute and token_key:
-        found.append((Rule("user", config.rate_user_per_minute), token_key))
-        if route in narrow.methods:
-            found.append((narrow.methods[route], token_key))
-    if config.rate_older_per_minute and route in narrow.older and outside:
-        found.append((Rule("older", config.rate_older_per_minute), token_key or caller.address))
-    if config.rate_address_per_minute and outside:
-        found.append((Rule("address", config.rate_address_per_minute), caller.address))
-    if config.rate_anonymous_per_quarter and outside and not token_key:
-        found.append((Rule("anonymous", config.rate_anonymous_per_quarter, _QUARTER_S), caller.address))
-    return found
+def refusal(standing: Standing) -> RateLimited:
+    """Return the error for a client that has asked too much."""
+    return RateLimited("too many requests in too short a time", retry_after_s=standing.reset_s)
 
 
 def rate_headers(standing: Standing) -> dict[str, str]:

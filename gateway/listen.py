@@ -17,6 +17,7 @@ from aiohttp.web_server import Server
 from gateway.caller import read_caller
 from gateway.connections import BOUNDS, Bounds, Crowd, refusal
 from gateway.envelope import failure
+from gateway.lane import LANE
 from services.kit.errors import DomainError, ParamInvalid, RemoteError
 
 _log = logging.getLogger(__name__)
@@ -134,8 +135,9 @@ class GatewayRunner(web.AppRunner):
 
     async def _make_server(self) -> Server:
         plain = await super()._make_server()
+        long_way, lane = plain.request_handler, self._app.get(LANE)
         return _EnvelopedServer(
-            plain.request_handler,
+            long_way if lane is None else lane.before(long_way),
             request_factory=plain.request_factory,
             handler_cancellation=plain.handler_cancellation,
             loop=asyncio.get_running_loop(),

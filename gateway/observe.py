@@ -9,7 +9,8 @@ import logging
 import time
 from collections.abc import Iterable
 from functools import cache
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -51,31 +52,58 @@ def observing(proxies: Iterable[Network]) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         caller = request[CALLER] = read_caller(request, trusted)
-        started = time.perf_counter()
-        status, size = _CLIENT_GONE, 0
-        with log.context(trace_id=caller.trace_id), _span_of(request, caller) as span:
+        with Watch(request, caller, route_of(request)) as watch:
             try:
                 response = await handler(request)
-                status, size = response.status, response.content_length or 0
             except web.HTTPException as answer:
-                status = answer.status
+                watch.answered(answer.status)
                 raise
-            else:
-                return response
-            finally:
-                _note(request, status, size, time.perf_counter() - started)
-                span.set("http.response.status_code", status)
-                if status >= _FIRST_FAULT:
-                    span.fail(str(status))
+            watch.answered(response.status, response.content_length or 0)
+            return response
 
     return middleware
 
 
-def _span_of(request: web.Request, caller: Caller) -> tracing.Span:
+class Watch:
+    """One request under observation: log lines and spans inside know its trace, and its end is noted."""
+
+    __slots__ = ("_log", "_request", "_route", "_size", "_span", "_started", "_status")
+
+    def __init__(self, request: web.BaseRequest, caller: Caller, route: str) -> None:
+        """Watch the caller's request, which the template `route` answers."""
+        self._request, self._route = request, route
+        self._status, self._size = _CLIENT_GONE, 0
+        self._log = log.context(trace_id=caller.trace_id)
+        self._span = _span_of(request, caller, route)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._started = time.perf_counter()
+        self._log.__enter__()
+        self._span.__enter__()
+        return self
+
+    def answered(self, status: int, size: int = 0) -> None:
+        """Note how the request was answered; without this the client has gone."""
+        self._status, self._size = status, size
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the line, count, and end the span."""
+        _note(self._request, self._route, self._status, self._size, time.perf_counter() - self._started)
+        self._span.set("http.response.status_code", self._status)
+        if self._status >= _FIRST_FAULT:
+            self._span.fail(str(self._status))
+        self._span.__exit__(kind, error, trace)
+        self._log.__exit__(kind, error, trace)
+
+
+def _span_of(request: web.BaseRequest, caller: Caller, route: str) -> tracing.Span:
     """Return the span of the request, the first one of its trace unless the client has begun one."""
     if not tracing.recording():
         return _NO_SPAN
-    route, platform = route_of(request), request.headers.get("X-Platform", DEFAULT_PLATFORM)
+    platform = request.headers.get("X-Platform", DEFAULT_PLATFORM)
     method = request.method if request.method in _METHODS else "OTHER"
     parent = tracing.parent_span(request.headers.get("traceparent", ""), caller.trace_id)
     return tracing.span(
@@ -103,8 +131,7 @@ def _seconds(method: str, route: str) -> Histogram:
     return SECONDS.labels(method, route)
 
 
-def _note(request: web.Request, status: int, size: int, seconds: float) -> None:
-    route = route_of(request)
+def _note(request: web.BaseRequest, route: str, status: int, size: int, seconds: float) -> None:
     method = request.method if request.method in _METHODS else "OTHER"
     _requests(method, route, status).inc()
     stream = STREAM in request

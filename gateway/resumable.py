@@ -66,7 +66,7 @@ class Resumables:
     def handler(self, binding: Binding) -> Handler:
         """Return the handler of one of the service's routes, in both manners of speaking."""
         name = binding.method.name
-        plain = self._append_plainly(binding) if name == "AppendUpload" else self._transcoder.unary(binding)
+        plain = self._append_plainly(binding) if name == "AppendUpload" else self._transcoder.unary(binding).handle
         manners: dict[str, Answer] = {
             "CreateUpload": self._create,
             "GetUpload": self._look,

@@ -106,7 +106,7 @@ class EventStreams:
     async def _reader(self, source: Source, http: web.Request) -> Reader:
         """Read the request and the place to go on at; a resume header wins over the query."""
         metadata = metadata_of(http, token=http.query.get(TOKEN_PARAMETER, ""))
-        request = await self.transcoder.read(http, source.binding, skip=frozenset({TOKEN_PARAMETER}))
+        request = await self.transcoder.read(http, source.binding, http.match_info, skip=frozenset({TOKEN_PARAMETER}))
         cursor = request.after_sequence
         last = http.headers.get(LAST_EVENT)
         if last:

@@ -80,6 +80,12 @@ class Template:
         return (not self.verb, kinds, self.verb)
 
     @property
+    def beginning(self) -> str:
+        """Return the whole segments before the first variable, by which aiohttp finds a route."""
+        literal, variable, _ = self.text.partition("{")
+        return literal.rpartition("/")[0] if variable else literal
+
+    @property
     def documented(self) -> str:
         """Return the path as OpenAPI writes it, without what its variables may hold."""
         return re.sub(r"=[^{}]+\}", "}", self.text)

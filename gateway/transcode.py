@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import grpc.aio
 from aiohttp import web
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -13,13 +14,13 @@ from gateway.bodies import read_json_body, refuse_body
 from gateway.caller import CALLER, metadata_of
 from gateway.codec import Codec
 from gateway.config import Config
-from gateway.envelope import JSON, success
+from gateway.envelope import JSON, success_body
 from gateway.fields import PARAMETER, Wanted, keep, read_fields
 from gateway.masks import given_paths
 from gateway.query import fill_from_query, set_variable
 from gateway.routes import Binding
 from gateway.shapes import is_map, is_well_known, message_of, shape_of
-from gateway.upstream import asking
+from gateway.upstream import upstream_error
 from services.kit import crash
 from services.kit.crash import Act
 from services.kit.errors import ParamInvalid
@@ -63,40 +64,20 @@ class Transcoder:
             response_deserializer=method.response_type.FromString,
         )
 
-    def unary(self, binding: Binding) -> Any:
-        """Return the aiohttp handler of a unary method."""
-        call, method = self.stub(binding), binding.method
-        self.codec.prepare(method.request_type, method.response_type)
-        longest_s = method.deadline_s or self._config.call_deadline_s
-        part, answer = binding.response_body, _answer_of(binding)
-        begins = binding.verb == "POST" and "job_id" in shape_of(method.response_type).fields_by_name
+    def unary(self, binding: Binding) -> "Unary":
+        """Return what answers a unary method."""
+        return Unary(self, binding, longest_s=binding.method.deadline_s or self.longest_s, pause=self._pause)
 
-        async def handle(http: web.Request) -> web.Response:
-            check_acceptable(http, JSON)
-            wanted = read_wanted(http, answer)
-            metadata = metadata_of(http)
-            request = await self.read(http, binding)
-            with asking(binding.service), crash.around(Act.GATEWAY_CALL):
-                response = await call(request, timeout=read_deadline(http, longest_s), metadata=metadata)
-            data = self.codec.encode(response)
-            if part:
-                data = data.get(part)
-            answered = success(keep(data, wanted), http[CALLER], status=binding.http_status)
-            if begins and response.job_id:
-                answered.headers["Location"] = JOB_PATH + response.job_id
-                answered.headers["Retry-After"] = self._pause
-            return answered
-
-        return handle
-
-    async def read(self, http: web.Request, binding: Binding, *, skip: frozenset[str] = frozenset()) -> Any:
+    async def read(
+        self, http: web.Request, binding: Binding, variables: Mapping[str, str], *, skip: frozenset[str] = frozenset()
+    ) -> Any:
         """Return the request message made of body, path, query and headers.
 
-        `skip` names query parameters that are not the method's own.
+        `variables` are those of the path as they were sent; `skip` names query parameters that are not the method's.
         """
         raw = await self._read_body(http, binding)
         request = self._decoded(raw, binding)
-        self.fill(request, binding, http.match_info, http.query if http.query_string else {}, skip=skip)
+        self.fill(request, binding, variables, http.query if http.query_string else {}, skip=skip)
         if binding.mask and raw:
             mask = getattr(request, binding.mask)
             if not mask.paths:
@@ -147,6 +128,56 @@ class Transcoder:
                 tuple(replace(each, field=_within(binding.body, each.field)) for each in error.violations)
             ) from error
         return request
+
+
+class Answer(NamedTuple):
+    """What a unary method answers."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+class Unary:
+    """One route of a unary method: what the request says, the call, the answer."""
+
+    def __init__(self, transcoder: Transcoder, binding: Binding, *, longest_s: float, pause: str) -> None:
+        """Compile what the method reads and answers; `pause` is the seconds after which to ask for a begun job."""
+        method = binding.method
+        self.binding = binding
+        self._transcoder = transcoder
+        self._call = transcoder.stub(binding)
+        self._longest_s = longest_s
+        self._pause = pause
+        self._described = _answer_of(binding)
+        self._begins = binding.verb == "POST" and "job_id" in shape_of(method.response_type).fields_by_name
+        transcoder.codec.prepare(method.request_type, method.response_type)
+
+    async def handle(self, http: web.Request) -> web.Response:
+        """Answer aiohttp."""
+        status, body, headers = await self.answer(http, http.match_info)
+        return web.Response(body=body, status=status, content_type=JSON, headers=headers)
+
+    async def answer(self, http: web.Request, variables: Mapping[str, str]) -> Answer:
+        """Return the answer to a request with these variables in its path, as they were sent."""
+        check_acceptable(http, JSON)
+        wanted = read_wanted(http, self._described)
+        metadata = metadata_of(http)
+        request = await self._transcoder.read(http, self.binding, variables)
+        timeout = read_deadline(http, self._longest_s)
+        crash.before(Act.GATEWAY_CALL)
+        try:
+            response = await self._call(request, timeout=timeout, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise upstream_error(error, service=self.binding.service) from error
+        crash.after(Act.GATEWAY_CALL)
+        data = self._transcoder.codec.encode(response)
+        if self.binding.response_body:
+            data = data.get(self.binding.response_body)
+        headers: tuple[tuple[str, str], ...] = ()
+        if self._begins and response.job_id:
+            headers = (("Location", JOB_PATH + response.job_id), ("Retry-After", self._pause))
+        return Answer(self.binding.http_status, success_body(keep(data, wanted), http[CALLER]), headers)
 
 
 def read_wanted(http: web.Request, answer: Descriptor | None) -> Wanted:

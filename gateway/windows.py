@@ -81,6 +81,11 @@ class Standing:
     reset_s: int  # until the oldest of its requests leaves the window
     allowed: bool
 
+    @property
+    def tightness(self) -> tuple[bool, float]:
+        """Return what orders standings, the tightest first."""
+        return self.allowed, self.remaining / self.rule.limit
+
 
 @dataclass(slots=True)
 class _Lease:

@@ -248,9 +248,7 @@ _END: Final = b"\x41"  # end_time_unix_nano = 8, fixed64
 _OWN: Final = struct.Struct("<2s16s2s8scQcQ")
 _SEVEN_BITS: Final = 0x7F
 _MORE: Final = 0x80
-_FAILED: Final = trace_pb2.Span(
-    status=trace_pb2.Status(code=trace_pb2.Status.STATUS_CODE_ERROR)
-).SerializeToString()
+_FAILED: Final = trace_pb2.Span(status=trace_pb2.Status(code=trace_pb2.Status.STATUS_CODE_ERROR)).SerializeToString()
 
 
 @lru_cache(maxsize=2048)
