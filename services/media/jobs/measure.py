@@ -70,32 +70,43 @@ class Meter:
         self._powers: list[NDArray[np.float64]] = []
         self._lows: list[NDArray[np.int16]] = []
         self._highs: list[NDArray[np.int16]] = []
-        self._before = np.zeros((channels, _transform_size(self._hop) - _HOPS_AT_ONCE * self._hop), dtype=np.float32)
         self.piece_frames = math.lcm(_HOPS_AT_ONCE * self._hop, _STEP)
+        self._kept = _transform_size(self._hop) - _HOPS_AT_ONCE * self._hop
+        # The end of what was heard before, and the piece behind it; made once, for new memory costs more than the work.
+        self._joined = np.zeros((channels, self._kept + self.piece_frames), dtype=np.float32)
+        self._halves = np.empty((self.piece_frames if channels > 1 else 0, channels), dtype=np.int16)
+        self._mono = np.empty(len(self._halves), dtype=np.int16)
 
     def add(self, piece: NDArray[np.int16]) -> None:
         """Hear the next piece, frames by channels."""
-        self._frames += len(piece)
-        columns = np.ascontiguousarray(piece.T)
-        # The mean of the channels, as audiowaveform makes it, to a bit.
-        mono = columns[0] if len(columns) == 1 else (columns[0] >> 1) + (columns[1] >> 1)
-        starts = np.arange(0, len(mono), _STEP)
+        frames = len(piece)
+        self._frames += frames
+        mono = self._mean(piece)
+        starts = np.arange(0, frames, _STEP)
         self._lows.append(np.minimum.reduceat(mono, starts))
         self._highs.append(np.maximum.reduceat(mono, starts))
-        heard = columns.astype(np.float32)
+        heard = self._joined[:, self._kept : self._kept + frames]
+        np.copyto(heard, piece.T)
         heard *= np.float32(1 / _FULL_SCALE)
-        self._weigh(heard)
+        self._weigh(frames)
 
-    def _weigh(self, heard: NDArray[np.float32]) -> None:
-        """Take the power and the true peak of what follows the frames that were kept, channels by frames."""
-        kept = self._before.shape[1]
-        joined = np.concatenate((self._before, heard), axis=1)
-        self._powers.append(_powers(joined, heard.shape[1] // self._hop, self._hop, self._rate))
+    def _mean(self, piece: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return the mean of the channels, as audiowaveform makes it, to a bit; it is good until the next call."""
+        if piece.shape[1] == 1:
+            return piece[:, 0]
+        halves = np.right_shift(piece, 1, out=self._halves[: len(piece)])
+        return np.add(halves[:, 0], halves[:, 1], out=self._mono[: len(piece)])
+
+    def _weigh(self, frames: int) -> None:
+        """Take the power and the true peak of so many frames behind those that were kept, and keep the last of all."""
+        kept = self._kept
+        joined = self._joined[:, : kept + frames]
+        self._powers.append(_powers(joined, frames // self._hop, self._hop, self._rate))
         for samples in joined[:, kept - 2 * _HALF_TAPS :]:
             # In parts that stay in the processor's cache.
             for start in range(0, len(samples) - 2 * _HALF_TAPS, _PART):
                 self._peak = _true_peak(samples[start : start + _PART + 2 * _HALF_TAPS], self._peak)
-        self._before = joined[:, -kept:].copy()
+        joined[:, :kept] = joined[:, -kept:]
 
     def result(self) -> Measured | None:
         """Return what was heard in all; None when there was nothing."""
@@ -103,7 +114,8 @@ class Meter:
             return None
         lows, highs = np.concatenate(self._lows), np.concatenate(self._highs)
         # The peak may lie between the last sample and the silence behind it.
-        self._weigh(np.zeros((len(self._before), 2 * _HALF_TAPS), dtype=np.float32))
+        self._joined[:, self._kept : self._kept + 2 * _HALF_TAPS] = 0
+        self._weigh(2 * _HALF_TAPS)
         pixels = np.arange(0, len(lows), SAMPLES_PER_PIXEL // _STEP)
         outline = np.stack((np.minimum.reduceat(lows, pixels), np.maximum.reduceat(highs, pixels)), axis=1)
         floor = 10.0 ** (SILENCE_DBTP / 20)
