@@ -1,7 +1,10 @@
 """Files made to do harm, through the real way in; all of them by `python -m tests.media.corpus`."""
 
+import json
 import random
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +40,37 @@ async def test_hostile_files(media: Media, tmp_path: Path, monkeypatch: pytest.M
     assert report.faults == []
     assert touched == []
     assert sum(report.ends.values()) == _PART
+    assert report.programs > _PART // 4
+
+
+_FAT = """
+import asyncio, json, pathlib, resource, sys
+from services.media.jobs import cage
+from tests.media.weighing import weighed
+
+async def weights(*programs):
+    with weighed(pathlib.Path(sys.argv[1])) as scales:
+        ends = [(await cage.run([sys.executable, "-I", "-S", "-c", each], cage.Bars())).code for each in programs]
+    return ends, scales.weights_mb()
+
+fat = bytearray(b"x") * (600 * 2**20)
+found = asyncio.run(weights("", "x = bytearray(b'x') * (200 * 2**20)", "import os; os.kill(os.getpid(), 24)"))
+print(json.dumps([*found, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+"""
+
+
+@linux
+def test_weighed_from_a_fat_process(tmp_path: Path) -> None:
+    """A program weighs what it takes itself, though the process that starts it has 600 MiB; it ends as it ended."""
+    command = [sys.executable, "-c", _FAT, str(tmp_path / "weights")]
+    output = subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=Path(__file__).parents[2]).stdout
+    ends, (little, much, _), by_the_kernel = json.loads(output)
+
+    assert ends == [0, 0, -signal.SIGXCPU]
+    assert 1 < little < 60
+    assert 200 < much < 260
+    # Which is why nobody is asked what all children took.
+    assert by_the_kernel > 600
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
