@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.admission import ADMISSION
 from gateway.client_config import describing
 from gateway.codec import Codec
 from gateway.config import Config
@@ -43,8 +44,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     Raises ContractError when an annotation cannot be served, ValueError when the local object
     store has no secret.
     """
-    redis = connect(config.redis_url)
-    bindings = public_bindings() if bindings is None else bindings
+    redis, bindings = connect(config.redis_url), public_bindings() if bindings is None else bindings
     transcoder = Transcoder(Codec(), peers, config)
     streams, uploads = EventStreams(transcoder, config), Uploads(transcoder, config)
     resumables = Resumables(transcoder, config, bindings)
@@ -63,7 +63,8 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
             limiting(limits),
         ]
     )
-    app[BOUNDS] = Bounds(config.connections_per_address_most, config.head_deadline_s, exempt=config.proxies)
+    bounds = Bounds(config.connections_per_address_most, config.head_deadline_s, exempt=config.proxies)
+    app[ADMISSION], app[BOUNDS] = limits.admission, bounds
     app.on_response_prepare.append(common.prepare)
 
     app[LANE] = Lane(limits, common, config.proxies)
@@ -95,7 +96,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
         await redis.aclose()
 
     app.on_shutdown.append(drain)
-    app.cleanup_ctx.append(close)
+    app.cleanup_ctx.extend((limits.admission.beside, close))
     return app
 
 

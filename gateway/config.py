@@ -37,6 +37,9 @@ class Config(ProcessConfig):
         doc="open connections of one address to one process; 0 for no limit, loopback and our proxies have none",
     )
     requests_most: int = setting("REQUESTS_MOST", 1000, doc="requests that one gateway process works on at a time")
+    requests_least: int = setting(
+        "REQUESTS_LEAST", 64, doc="requests that it works on at a time however much comes; more only while it keeps up"
+    )
     streams_most: int = setting("STREAMS_MOST", 5000, doc="event streams that one gateway process holds open")
     stream_heartbeat_s: float = setting("STREAM_HEARTBEAT_S", 15.0, doc="seconds of silence before a heartbeat")
     stream_longest_s: float = setting(

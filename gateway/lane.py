@@ -112,13 +112,14 @@ class Lane:
 
     async def _bounded(self, request: web.Request, caller: Caller, unary: Unary, variables: dict[str, str]) -> Answer:
         """Answer within the limits; an error tells nothing of where the client stands with them."""
-        place = self._limits.place()
+        place, route = self._limits.place(request), (request.method, unary.binding.path)
         try:
-            standing = await self._limits.standing(caller, (request.method, unary.binding.path))
+            standing = await self._limits.standing(caller, route)
             if standing is not None and not standing.allowed:
                 answer = _told(refusal(standing), caller)
             else:
                 answer = await unary.answer(request, variables)
+                place.answered(route)
         finally:
             place.leave()
         if standing is None:

@@ -13,12 +13,14 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from gateway.admission import PLACE, REFUSED, Admission, Place, overloaded
 from gateway.caller import CALLER, Caller
 from gateway.config import Config
 from gateway.envelope import failure
 from gateway.routes import Binding
+from gateway.webhooks import WECHAT
 from gateway.windows import RateWindows, Rule, Standing
-from services.kit.errors import RateLimited, Unavailable
+from services.kit.errors import RateLimited
 
 Route = tuple[str, str]  # verb and template
 
@@ -49,22 +51,6 @@ def narrow_limits(bindings: Iterable[Binding]) -> Narrow:
     return Narrow(frozenset(older), methods)
 
 
-class Place:
-    """A request's place among those in work; an event stream leaves it once it is open and counted as a stream."""
-
-    def __init__(self, work: "set[Place]") -> None:
-        """Take a place."""
-        self._work = work
-        work.add(self)
-
-    def leave(self) -> None:
-        """Give the place to others; a second time does nothing."""
-        self._work.discard(self)
-
-
-PLACE: Final = web.RequestKey("place", Place)
-
-
 class Limits:
     """The bounds of one process on the requests in work, and of all of them together on requests per minute."""
 
@@ -72,18 +58,22 @@ class Limits:
         """Bound as the settings say, and count in the windows."""
         self._windows = windows
         self._narrow = narrow
-        self._most = config.requests_most
-        self._work: set[Place] = set()
+        self.admission = Admission(config.requests_most, config.requests_least)
         self._user = Rule("user", config.rate_user_per_minute)
         self._older = Rule("older", config.rate_older_per_minute)
         self._address = Rule("address", config.rate_address_per_minute)
         self._anonymous = Rule("anonymous", config.rate_anonymous_per_quarter, _QUARTER_S)
 
-    def place(self) -> Place:
-        """Return a place among the requests in work; Unavailable when all are taken."""
-        if len(self._work) >= self._most:
-            raise Unavailable("the gateway has all the work it can take", retry_after_s=1)
-        return Place(self._work)
+    def place(self, request: web.BaseRequest) -> Place:
+        """Return a place among the requests in work; Unavailable when there is none.
+
+        The connection has taken it already if it saw where the request goes.
+        """
+        place = getattr(request.protocol, "place", None) or self.admission.enter(urgent=request.path == WECHAT)
+        if place is None:
+            REFUSED.labels("read").inc()
+            raise overloaded()
+        return place
 
     async def standing(self, caller: Caller, route: Route) -> Standing | None:
         """Return the tightest of the client's standings, having counted the request, or None when it has none."""
@@ -121,7 +111,7 @@ def limiting(limits: Limits) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(_COUNTED):
             return await handler(request)
-        place = request[PLACE] = limits.place()
+        place = request[PLACE] = limits.place(request)
         resource = request.match_info.route.resource
         route = (request.method, resource.canonical) if resource is not None else ("", "")
         try:
@@ -130,6 +120,8 @@ def limiting(limits: Limits) -> Middleware:
                 response: web.StreamResponse = failure(refusal(standing), request[CALLER])
             else:
                 response = await handler(request)
+                if not response.prepared:
+                    place.answered(route)
         finally:
             place.leave()
         if standing is not None and not response.prepared:

@@ -14,8 +14,10 @@ from aiohttp.http_exceptions import BadHttpMessage, BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
+from gateway.admission import ADMISSION, Admission, Place
 from gateway.caller import read_caller
-from gateway.connections import BOUNDS, Bounds, Crowd, refusal
+from gateway.connections import BOUNDS, Bounds, Crowd
+from gateway.connections import refusal as cut_short
 from gateway.envelope import failure
 from gateway.lane import LANE
 from services.kit.errors import DomainError, ParamInvalid, RemoteError
@@ -31,17 +33,20 @@ _KEEPALIVE_S: Final = 75.0
 _LINGER_S: Final = 5.0
 _HEARD_S: Final = 1.0
 _BAD_REQUEST: Final = 400
+_MOST_REQUESTS: Final = 1000
 
 
 class EnvelopedHandler(RequestHandler):
     """aiohttp's connection handler with our error shape for what never becomes a request."""
 
-    __slots__ = ("_address", "_crowd", "_head_bytes", "_head_timer")
+    __slots__ = ("_address", "_admission", "_crowd", "_head_bytes", "_head_timer", "_place")
 
     def __init__(self, server: "_EnvelopedServer", **options: Any) -> None:
         """Count as one of the server's connections."""
         super().__init__(server, **options)
         self._crowd = server.crowd
+        self._admission = server.admission
+        self._place: Place | None = None
         self._address: str | None = None  # once it is counted
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -61,12 +66,26 @@ class EnvelopedHandler(RequestHandler):
         if self._address is not None:
             self._crowd.leave(self._address)
             self._address = None
+        if self._place is not None:
+            self._place.leave()
         self._head_over()
         super().connection_lost(exc)
+
+    @property
+    def place(self) -> Place | None:
+        """Return the place that was taken for the request on its way, once."""
+        place, self._place = self._place, None
+        return place
 
     def data_received(self, data: bytes) -> None:
         """Read on; while a request has not begun to be worked on, what comes is its head, and bounded."""
         heads, head = self._request_count, self._waiter is not None and not self._waiter.done()
+        # A request begins whose head is whole: whoever sends it slowly takes no place before it is.
+        if head and self._place is None and _begins(data) and not self._head_bytes:
+            self._place = self._admission.enter()
+            if self._place is None and (refused := self._admission.refusal(data)):
+                self.transport.write(refused)  # type: ignore[union-attr]  # it has just brought the data
+                return
         super().data_received(data)
         if self._request_count != heads:
             self._head_over()
@@ -91,7 +110,7 @@ class EnvelopedHandler(RequestHandler):
         if transport is None or self._force_close:
             return
         self._force_close = True
-        transport.write(refusal(why, self._crowd.bounds))
+        transport.write(cut_short(why, self._crowd.bounds))
         # Closing over bytes that nobody has read would reset the connection, and the words with it.
         transport.write_eof()
         asyncio.get_running_loop().call_later(_HEARD_S, self.force_close)
@@ -142,6 +161,7 @@ class GatewayRunner(web.AppRunner):
             handler_cancellation=plain.handler_cancellation,
             loop=asyncio.get_running_loop(),
             crowd=Crowd(self._app.get(BOUNDS, Bounds())),
+            admission=self._app.get(ADMISSION) or Admission(_MOST_REQUESTS),
             **plain._kwargs,  # noqa: SLF001  # aiohttp offers no other way to choose the connection handler
         )
 
@@ -149,14 +169,20 @@ class GatewayRunner(web.AppRunner):
 class _EnvelopedServer(Server):
     """Makes our connection handler for each connection."""
 
-    def __init__(self, *arguments: Any, crowd: Crowd, **options: Any) -> None:
-        """Count the connections in the crowd."""
+    def __init__(self, *arguments: Any, crowd: Crowd, admission: Admission, **options: Any) -> None:
+        """Count the connections in the crowd, and let requests in by the admission."""
         super().__init__(*arguments, **options)
         self.crowd = crowd
+        self.admission = admission
 
     def __call__(self) -> RequestHandler:
         """Return the handler of a new connection."""
         return EnvelopedHandler(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+def _begins(data: bytes) -> bool:
+    """Return whether a whole head of a request to the API is here; of OPTIONS none reaches the bounds."""
+    return data.startswith(b"/api/", data.find(b" ") + 1) and not data.startswith(b"OPT") and b"\r\n\r\n" in data
 
 
 def _told(status: int, exc: BaseException | None) -> tuple[DomainError, int]:

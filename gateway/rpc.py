@@ -15,11 +15,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from google.protobuf.message import DecodeError, Message
 
+from gateway.admission import PLACE
 from gateway.bodies import read_body, unsupported
 from gateway.caller import CALLER, metadata_of
 from gateway.config import Config
 from gateway.envelope import TOLD
-from gateway.limits import PLACE
 from gateway.observe import STREAM
 from gateway.routes import Binding
 from gateway.rpc_connect import ConnectStream, ConnectUnary, query_of

@@ -24,10 +24,10 @@ import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 from yarl import URL
 
+from gateway.admission import PLACE
 from gateway.caller import CALLER, metadata_of
 from gateway.envelope import failure, failure_body, told_as
 from gateway.forms import DRAINING, Line, as_object, tagged
-from gateway.limits import PLACE
 from gateway.observe import STREAM
 from gateway.query import read_text
 from gateway.reader import AFTER, Metadata, Reader

@@ -16,11 +16,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.accept import choose
+from gateway.admission import PLACE
 from gateway.caller import TOKEN_PARAMETER, metadata_of
 from gateway.config import Config
 from gateway.feed import Feeds
 from gateway.forms import FORMS, OFFERS
-from gateway.limits import PLACE
 from gateway.observe import STREAM
 from gateway.query import read_text
 from gateway.reader import AFTER, Reader, Reading, Source
