@@ -5,8 +5,7 @@ needs. The descriptor set holds the public methods and everything they use, for 
 generates a client without our repository.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -18,9 +17,6 @@ from gateway.routes import Binding
 from gateway.shapes import shape_of
 
 _SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-_ID: Final = "018f0000-0000-7000-8000-000000000001"
-_DEEPEST: Final = 6
-_TEXTS: Final = ("audio/wav", "web", "0", "a@example.com")  # for fields whose rule is a pattern
 
 Json = dict[str, Any]
 
@@ -54,11 +50,10 @@ def _collect(file: FileDescriptor, public: set[tuple[str, str]], found: dict[str
 def postman(openapi: bytes) -> bytes:
     """Return the collection; `base` and `token` are its variables, and who needs no token sends none."""
     document = orjson.loads(openapi)
-    schemas = document["components"]["schemas"]
     folders: dict[str, list[Json]] = {}
     for path, operations in document["paths"].items():
         for verb, operation in operations.items():
-            folders.setdefault(operation["tags"][0], []).append(_request(path, verb, operation, schemas))
+            folders.setdefault(operation["tags"][0], []).append(_request(path, verb, operation))
     words = {tag["name"]: tag["description"] for tag in document["tags"]}
     return orjson.dumps(
         {
@@ -73,7 +68,7 @@ def postman(openapi: bytes) -> bytes:
     )
 
 
-def _request(path: str, verb: str, operation: Json, schemas: Json) -> Json:
+def _request(path: str, verb: str, operation: Json) -> Json:
     parameters = operation["parameters"]
     places = [part.replace("{", ":").replace("}", "") for part in path.strip("/").split("/")]
     query = [each for each in parameters if each["in"] == "query"]
@@ -81,15 +76,11 @@ def _request(path: str, verb: str, operation: Json, schemas: Json) -> Json:
         "raw": "{{base}}/" + "/".join(places),
         "host": ["{{base}}"],
         "path": places,
-        "variable": [
-            {"key": each["name"], "value": str(_sample(each["schema"], schemas))}
-            for each in parameters
-            if each["in"] == "path"
-        ],
+        "variable": [{"key": each["name"], "value": _text(each)} for each in parameters if each["in"] == "path"],
         "query": [
             {
                 "key": each["name"],
-                "value": str(_sample(each["schema"], schemas)),
+                "value": _text(each),
                 "disabled": not each["required"],
                 "description": each.get("description", ""),
             }
@@ -99,7 +90,7 @@ def _request(path: str, verb: str, operation: Json, schemas: Json) -> Json:
     request: Json = {"method": verb.upper(), "header": [], "url": url, "description": operation["description"]}
     content = operation.get("requestBody", {}).get("content", {})
     if JSON in content:
-        body = orjson.dumps(_sample(content[JSON]["schema"], schemas), option=orjson.OPT_INDENT_2).decode()
+        body = orjson.dumps(content[JSON]["example"], option=orjson.OPT_INDENT_2).decode()
         request["header"].append({"key": "Content-Type", "value": JSON})
         request["body"] = {"mode": "raw", "raw": body, "options": {"raw": {"language": "json"}}}
     elif content:
@@ -109,38 +100,7 @@ def _request(path: str, verb: str, operation: Json, schemas: Json) -> Json:
     return {"name": operation["summary"], "request": request}
 
 
-def _sample(schema: Json, schemas: Json, depth: int = 0) -> Any:
-    """Return a value that the schema allows: of an object only what it requires."""
-    if "$ref" in schema:
-        schema = schemas[schema["$ref"].rpartition("/")[2]]
-    if "anyOf" in schema:
-        schema = schema["anyOf"][0]
-    if "enum" in schema:
-        # The first word of an enum is the one that says nothing.
-        return schema["enum"][min(1, len(schema["enum"]) - 1)]
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = kind[0]
-    if kind == "object":
-        wanted = dict(_required(schema)) if depth < _DEEPEST else {}
-        return {name: _sample(inner, schemas, depth + 1) for name, inner in wanted.items()}
-    if kind == "array":
-        return [_sample(schema["items"], schemas, depth + 1)] * schema.get("minItems", 0)
-    if kind in {"integer", "number"}:
-        return max(schema.get("minimum", 1), 1)
-    return False if kind == "boolean" else _text(schema)
-
-
-def _required(schema: Json) -> Iterator[tuple[str, Json]]:
-    for name in schema.get("required", ()):
-        yield name, schema["properties"][name]
-
-
-def _text(schema: Json) -> str:
-    if schema.get("format") == "uuid":
-        return _ID
-    if schema.get("format") == "date-time":
-        return "2026-01-31T12:00:00Z"
-    pattern = schema.get("pattern")
-    plain = "text".ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength", 100)]
-    return next((each for each in (plain, *_TEXTS) if not pattern or re.search(pattern, each)), plain)
+def _text(parameter: Json) -> str:
+    """Return the example of a parameter as it is written into an address; empty when it needs none."""
+    example = parameter.get("example", "")
+    return str(example).lower() if isinstance(example, bool) else str(example)

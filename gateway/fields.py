@@ -37,6 +37,13 @@ def read_fields(text: str, response: Descriptor) -> Wanted:
     return wanted
 
 
+def choosable(response: Descriptor) -> list[str]:
+    """Return the names that may be asked for without a dot, in the order of the answer."""
+    first = response.fields[0] if response.fields else None
+    below = [field.name for field in message_of(first).fields] if first is not None and _enterable(first) else []
+    return list(dict.fromkeys([*(field.name for field in response.fields), *below]))
+
+
 def keep(values: Any, wanted: Wanted) -> Any:
     """Return the JSON values with only the wanted keys; lists keep their length."""
     if not wanted:

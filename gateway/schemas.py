@@ -1,17 +1,20 @@
 """JSON Schema of the messages as the codec prints and reads them, for the API document."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from buf.validate import validate_pb2
+from buf.validate.validate_pb2 import IGNORE_IF_ZERO_VALUE
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from gateway.rules import allowed_numbers, is_required, numeric_rules, own_example, rules_of
 from gateway.shapes import enum_of, is_map, map_parts, message_of, words_of
 
 Schema = dict[str, Any]
 
 _Field = FieldDescriptor
 _UUID_LENGTH: Final = 36
+_ASKED: Final = "Request"
+_ONCE: Final = "request_id"
 
 _SCALARS: Final[Mapping[int, Schema]] = {
     _Field.CPPTYPE_STRING: {"type": "string"},
@@ -43,14 +46,22 @@ class Schemas:
         return self._reference(descriptor)
 
     def request(self, descriptor: Descriptor, without: Collection[str]) -> Schema:
-        """Return a reference to the type as it is sent: without what the path brings, required where rules say so."""
+        """Return a reference to the type as it is sent: without what the path brings, required where rules say so.
+
+        Whatever is not required may also be null, which means the same as leaving it out. A `request_id` is never
+        required of the body, for a header may bring it.
+        """
         name = _name(descriptor)
+        name = name if name.endswith(_ASKED) else f"{name}.{_ASKED}"
         if name not in self.components:
             schema = self.components[name] = self._described({"type": "object"}, descriptor.full_name)
             fields = [field for field in descriptor.fields if field.name not in without]
-            schema["properties"] = {field.name: self._given(field) for field in fields}
+            required = [field.name for field in fields if is_required(field) and field.name != _ONCE]
+            schema["properties"] = {
+                field.name: self._given(field) if field.name in required else _or_null(self._given(field))
+                for field in fields
+            }
             schema["additionalProperties"] = False
-            required = [field.name for field in fields if self.is_required(field)]
             if required:
                 schema["required"] = required
         return {"$ref": f"#/components/schemas/{name}"}
@@ -59,21 +70,13 @@ class Schemas:
         """Return the schema of a field as path or query parameter."""
         return self._given(field)
 
-    def is_required(self, field: FieldDescriptor) -> bool:
-        """Return whether the field's rules refuse the value it has when it is left out."""
-        rules = _rules(field)
-        if rules.required:
-            return True
-        if field.has_presence or rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE:
-            return False
-        text = rules.string
-        return bool(rules.HasField("string") and (text.min_len or text.uuid or getattr(text, "in")))
-
     def _given(self, field: FieldDescriptor) -> Schema:
-        schema = self._plural(field)
+        schema = self._plural(field, asked=True)
         target = schema["items"] if schema.get("type") == "array" and "items" in schema else schema
         if "$ref" not in target:
             target.update(_constraints(field))
+        if field.is_repeated:
+            schema.update(_counts(field))
         return self._described(schema, field.full_name)
 
     def _reference(self, descriptor: Descriptor) -> Schema:
@@ -88,24 +91,25 @@ class Schemas:
         """Return the schema of a field as it is answered."""
         schema = self._plural(field)
         if field.has_presence:
-            if "$ref" in schema or "enum" in schema:
-                schema = {"anyOf": [schema, {"type": "null"}]}
-            else:
-                schema["type"] = [schema["type"], "null"]
+            schema = _or_null(schema)
         return self._described(schema, field.full_name)
 
-    def _plural(self, field: FieldDescriptor) -> Schema:
+    def _plural(self, field: FieldDescriptor, *, asked: bool = False) -> Schema:
         if is_map(field):
-            return {"type": "object", "additionalProperties": self._value(map_parts(field)[1])}
-        return {"type": "array", "items": self._value(field)} if field.is_repeated else self._value(field)
+            return {"type": "object", "additionalProperties": self._value(map_parts(field)[1], asked=asked)}
+        value = self._value(field, asked=asked)
+        return {"type": "array", "items": value} if field.is_repeated else value
 
-    def _value(self, field: FieldDescriptor) -> Schema:
+    def _value(self, field: FieldDescriptor, *, asked: bool) -> Schema:
         if field.type == _Field.TYPE_ENUM:
             return self._words(enum_of(field))
         if field.type != _Field.TYPE_MESSAGE:
             return dict(_OCTETS if field.type == _Field.TYPE_BYTES else _SCALARS[field.cpp_type])
-        known = _WELL_KNOWN.get(message_of(field).full_name)
-        return dict(known) if known else self._reference(message_of(field))
+        inner = message_of(field)
+        known = _WELL_KNOWN.get(inner.full_name)
+        if known:
+            return dict(known)
+        return self.request(inner, ()) if asked else self._reference(inner)
 
     def _words(self, enum: EnumDescriptor) -> Schema:
         told = [
@@ -124,26 +128,48 @@ class Schemas:
         return schema
 
 
-def _rules(field: FieldDescriptor) -> Any:
-    return cast("Any", field.GetOptions()).Extensions[validate_pb2.field]
-
-
 def _constraints(field: FieldDescriptor) -> Schema:
-    """Return what the field's validation rules mean in JSON Schema; those it cannot say are left out."""
-    rules, found = _rules(field), {}
-    if rules.HasField("string"):
+    """Return what the rules for one value mean in JSON Schema; those it cannot say are left out."""
+    rules, found = rules_of(field), dict[str, Any]()
+    if field.is_repeated:
+        rules = rules.repeated.items
+    if field.type == _Field.TYPE_ENUM:
+        found["enum"] = [words_of(enum_of(field))[number] for number in allowed_numbers(field)]
+    elif rules.HasField("string"):
         text = rules.string
-        found["minLength"] = text.min_len or None
-        found["maxLength"] = text.max_len or (_UUID_LENGTH if text.uuid else None)
-        found["pattern"] = text.pattern or None
+        found["minLength"] = (text.min_len if field.name != _ONCE else 0) or None
+        found["maxLength"] = text.max_len or text.max_bytes or (_UUID_LENGTH if text.uuid else None)
+        found["pattern"] = _pattern(text.pattern, empty=rules.ignore == IGNORE_IF_ZERO_VALUE)
         found["format"] = "uuid" if text.uuid else None
         found["enum"] = list(getattr(text, "in")) or None
-    for kind in ("int32", "int64"):
-        if rules.HasField(kind):
-            number = getattr(rules, kind)
-            found["minimum"] = number.gte if number.HasField("gte") else None
-            found["maximum"] = number.lte if number.HasField("lte") else None
+    elif (number := numeric_rules(field)) is not None:
+        found["minimum"] = number.gte if number.HasField("gte") else None
+        found["maximum"] = number.lte if number.HasField("lte") else None
+        found["enum"] = list(getattr(number, "in")) or None
+    example = own_example(field)
+    found["examples"] = None if example is None else [example]
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _pattern(pattern: str, *, empty: bool) -> str | None:
+    """Return the pattern, one that allows nothing at all where the rule looks at what is given only."""
+    return f"^$|{pattern}" if pattern and empty else pattern or None
+
+
+def _or_null(schema: Schema) -> Schema:
+    """Return the schema with null besides."""
+    if "$ref" in schema or "enum" in schema:
+        words = schema.pop("description", None)
+        found: Schema = {"anyOf": [schema, {"type": "null"}]}
+        return {**found, "description": words} if words else found
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _counts(field: FieldDescriptor) -> Schema:
+    """Return what the rules for a list mean for how long it may be."""
+    repeated = rules_of(field).repeated
+    found = {"minItems": repeated.min_items, "maxItems": repeated.max_items}
+    return {name: value for name, value in found.items() if value}
 
 
 def _name(descriptor: Descriptor) -> str:

@@ -14,13 +14,13 @@ function bare(schema) {
   const own = resolve(schema);
   const inner = own.anyOf?.find((each) => each.type !== "null");
   if (inner) return { ...bare(inner), nullable: true };
-  if (own.type === "array") return { ...bare(own.items), list: true };
+  if ([own.type].flat().includes("array")) return { ...bare(own.items), list: true };
   return own;
 }
 
 function typeWords(schema) {
   const own = bare(schema);
-  let words = own.type ?? "any";
+  let words = [own.type ?? "any"].flat().filter((each) => each !== "null").join(" | ");
   if (own.enum) words = own.enum.join(" | ");
   else if (own.format) words += ` (${own.format})`;
   if (own.list) words += "[]";
@@ -47,22 +47,16 @@ function table(title, found, { marked = false } = {}) {
   return el("div", { className: "docs-table", tabIndex: 0 }, el("table", {}, el("caption", {}, title), el("thead", {}, head), el("tbody", {}, ...body)));
 }
 
-function sample(schema) {
-  const own = bare(schema);
-  const required = Object.entries(own.properties ?? {}).filter(([name, field]) => own.required?.includes(name) || field.format === "uuid");
-  const value = (field) => (field.enum ? field.enum[0] : field.format === "uuid" ? "…" : field.type === "integer" ? 1 : "…");
-  return Object.fromEntries(required.map(([name, field]) => [name, value(bare(field))]));
-}
-
 function answerSchema(operation) {
   const content = Object.values(operation.responses)[0].content ?? {};
-  const schema = content["text/event-stream"]?.schema ?? content["application/json"]?.schema;
+  const schema = content["text/event-stream"]?.schema.properties.data.contentSchema ?? content["application/json"]?.schema;
   return schema?.allOf ? schema.allOf.at(-1).properties.data : schema;
 }
 
 function route(path, verb, operation) {
   const parameters = operation.parameters.map((each) => ({ name: each.name, type: `${typeWords(each.schema)} · ${each.in}`, words: each.description ?? each.schema.description ?? "", required: each.required }));
-  const body = operation.requestBody?.content["application/json"]?.schema;
+  const body = operation.requestBody?.content["application/json"];
+  const refusals = Object.entries(operation.responses).filter(([status]) => status >= 400).map(([status, answer]) => ({ name: status, type: answer.headers ? Object.keys(answer.headers).join(", ") : "", words: answer.description }));
   const open = operation.security.length ? "" : el("span", { className: "badge" }, say("docs.public"));
   const old = operation.deprecated ? el("span", { className: "badge old" }, say("docs.older")) : "";
   const summary = el("summary", {}, el("span", { className: `verb ${verb}` }, verb.toUpperCase()), el("code", {}, path), el("span", { className: "route-words" }, ...prose(operation.summary)), open, old);
@@ -72,9 +66,10 @@ function route(path, verb, operation) {
     details.append(
       el("p", {}, ...prose(operation.description)),
       table(say("docs.parameters"), parameters, { marked: true }),
-      body ? table(say("docs.body"), [...rows(body)], { marked: true }) : "",
-      ...tryIt(path, verb, operation, body ? sample(body) : {}),
+      body ? table(say("docs.body"), [...rows(body.schema)], { marked: true }) : "",
+      ...tryIt(path, verb, operation, body ? body.example : {}),
       table(say("docs.answer"), [...rows(answerSchema(operation) ?? {})]),
+      table(say("docs.refusals"), refusals),
     );
   });
   details.dataset.find = `${verb} ${path} ${operation.summary} ${operation.operationId}`.toLowerCase();

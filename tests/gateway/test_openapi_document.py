@@ -70,6 +70,50 @@ def test_streams_and_uploads_have_their_own_types(made: Any) -> None:
         assert {each["name"] for each in log["parameters"]} >= {f"{name}_id", "after_sequence", "page_token"}
         assert "EVENTS_GONE" in log["description"] + log["summary"]
         assert "EVENTS_GONE" in stream["description"] + stream["summary"]
-        assert one["security"] == stream["security"] == log["security"]
+        assert one["security"] == log["security"] == [{"token": []}]
+        assert stream["security"] == [{"token": []}, {"stream_token": []}]
     upload = made["paths"]["/api/v1/assets/audio/upload"]["post"]["requestBody"]["content"]
     assert upload["multipart/form-data"]["schema"]["required"] == ["file"]
+
+
+def test_refusals_come_from_the_contract(made: Any) -> None:
+    """Access, body, ids, idempotency and the reasons that comments name are statuses of the route, each with a body."""
+    create = made["paths"]["/api/v1/tracks"]["post"]["responses"]
+    assert {"400", "401", "404", "406", "409", "413", "415", "422", "429", "500", "503", "504"} <= set(create)
+    assert set(create["409"]["content"]["application/json"]["examples"]) >= {"CONFLICT", "PRICE_CHANGED"}
+    assert create["429"]["headers"]["Retry-After"]["required"]
+    assert "401" not in made["paths"]["/api/v1/auth/anonymous"]["post"]["responses"]
+    assert "403" in made["paths"]["/api/v1/admin/wallet/plan"]["post"]["responses"]
+    assert "403" not in made["paths"]["/api/v1/users/me"]["get"]["responses"]
+    told = made["components"]["examples"]["NOT_FOUND"]["value"]
+    assert (told["code"], told["error"]) == (10002, "NOT_FOUND")
+
+
+def test_security_says_the_role_and_the_token_of_streams(made: Any) -> None:
+    """A route of administrators asks for their role, a stream takes its token from the query too, a login none."""
+    paths = made["paths"]
+    assert paths["/api/v1/admin/reports"]["get"]["security"] == [{"token": ["admin"]}]
+    assert paths["/api/v1/wallet/events"]["get"]["security"] == [{"token": []}, {"stream_token": []}]
+    assert paths["/api/v1/auth/login"]["post"]["security"] == []
+    assert set(made["components"]["securitySchemes"]) == {"token", "stream_token"}
+
+
+def test_links_lead_from_the_making_to_what_can_be_done_with_it(made: Any) -> None:
+    """What an answer's id opens is linked by operation and pointer: reading, changing and deleting a new track."""
+    links = made["paths"]["/api/v1/tracks"]["post"]["responses"]["201"]["links"]
+    assert {"TrackService_GetTrack", "TrackService_DeleteTrack", "JobService_GetJob"} <= set(links)
+    assert links["TrackService_GetTrack"]["parameters"] == {"track_id": "$response.body#/data/track/track_id"}
+    webhook = made["paths"]["/api/v1/webhooks"]["post"]["responses"]["201"]["links"]
+    pointer = {"webhook_id": "$response.body#/data/webhook/webhook_id"}
+    assert webhook["WebhookService_DeleteWebhook"]["parameters"] == pointer
+    assert "links" not in made["paths"]["/api/v1/tracks"]["get"]["responses"]["200"]
+
+
+def test_what_may_be_left_out_may_be_null(made: Any) -> None:
+    """The schema of a body takes what the codec takes: null for what is not required, in messages inside too."""
+    schemas = made["components"]["schemas"]
+    wish = schemas["composer.CreateTrackRequest"]["properties"]
+    assert wish["title"]["type"] == ["string", "null"]
+    assert wish["tune_change"]["anyOf"][0] == {"$ref": "#/components/schemas/composer.TuneChange.Request"}
+    assert "required" not in schemas["composer.TuneChange.Request"]
+    assert schemas["wallet.AdjustBalanceRequest"]["required"] == ["user_id", "reason"]

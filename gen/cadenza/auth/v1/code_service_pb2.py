@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/code_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x01\n\x0fSendCodeRequest\x12\x1d\n\x06target\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x03\x18\xfe\x01\x12\x39\n\x07purpose\x18\x02 \x01(\x0e\x32\x1c.cadenza.auth.v1.CodePurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x07\x63hannel\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^(sms|email)?$\"\x8f\x01\n\x10SendCodeResponse\x12\x0f\n\x07\x63ode_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x11\n\tresend_in\x18\x05 \x01(\x03\"\x91\x01\n\x11VerifyCodeRequest\x12\x1d\n\x06target\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x03\x18\xfe\x01\x12\x39\n\x07purpose\x18\x02 \x01(\x0e\x32\x1c.cadenza.auth.v1.CodePurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x04\x63ode\x18\x03 \x01(\tB\x14\x80\x01\x01\xbaH\x0er\x0c\x32\n^[0-9]{6}$\"Y\n\x12VerifyCodeResponse\x12/\n\x0b\x65xpire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpires_in\x18\x02 \x01(\x03\"+\n\x0eGetCodeRequest\x12\x19\n\x07\x63ode_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xc0\x01\n\x0fGetCodeResponse\x12\x35\n\x05state\x18\x01 \x01(\x0e\x32&.cadenza.auth.v1.GetCodeResponse.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x0e\n\nSTATE_SENT\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03*\xa6\x01\n\x0b\x43odePurpose\x12\x1c\n\x18\x43ODE_PURPOSE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ODE_PURPOSE_REGISTER\x10\x01\x12\x16\n\x12\x43ODE_PURPOSE_LOGIN\x10\x02\x12\x16\n\x12\x43ODE_PURPOSE_RESET\x10\x03\x12\x15\n\x11\x43ODE_PURPOSE_BIND\x10\x04\x12\x17\n\x13\x43ODE_PURPOSE_DELETE\x10\x05\x32\x8f\x03\n\x0b\x43odeService\x12|\n\x08SendCode\x12 .cadenza.auth.v1.SendCodeRequest\x1a!.cadenza.auth.v1.SendCodeResponse\"+\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/verification/send:\x01*\x12\x84\x01\n\nVerifyCode\x12\".cadenza.auth.v1.VerifyCodeRequest\x1a#.cadenza.auth.v1.VerifyCodeResponse\"-\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/verification/verify:\x01*\x12{\n\x07GetCode\x12\x1f.cadenza.auth.v1.GetCodeRequest\x1a .cadenza.auth.v1.GetCodeResponse\"-\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/verification/{code_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/code_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n\x0fSendCodeRequest\x12/\n\x06target\x18\x01 \x01(\tB\x1f\x80\x01\x01\xbaH\x19r\x17\x10\x03\x18\xfe\x01\x92\x02\x0f\x61\x64\x61@example.com\x12\x39\n\x07purpose\x18\x02 \x01(\x0e\x32\x1c.cadenza.auth.v1.CodePurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x07\x63hannel\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^(sms|email)?$\"\x8f\x01\n\x10SendCodeResponse\x12\x0f\n\x07\x63ode_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x11\n\tresend_in\x18\x05 \x01(\x03\"\xac\x01\n\x11VerifyCodeRequest\x12/\n\x06target\x18\x01 \x01(\tB\x1f\x80\x01\x01\xbaH\x19r\x17\x10\x03\x18\xfe\x01\x92\x02\x0f\x61\x64\x61@example.com\x12\x39\n\x07purpose\x18\x02 \x01(\x0e\x32\x1c.cadenza.auth.v1.CodePurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12+\n\x04\x63ode\x18\x03 \x01(\tB\x1d\x80\x01\x01\xbaH\x17r\x15\x32\n^[0-9]{6}$\x92\x02\x06\x31\x32\x33\x34\x35\x36\"Y\n\x12VerifyCodeResponse\x12/\n\x0b\x65xpire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpires_in\x18\x02 \x01(\x03\"+\n\x0eGetCodeRequest\x12\x19\n\x07\x63ode_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xc0\x01\n\x0fGetCodeResponse\x12\x35\n\x05state\x18\x01 \x01(\x0e\x32&.cadenza.auth.v1.GetCodeResponse.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x0e\n\nSTATE_SENT\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03*\xa6\x01\n\x0b\x43odePurpose\x12\x1c\n\x18\x43ODE_PURPOSE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ODE_PURPOSE_REGISTER\x10\x01\x12\x16\n\x12\x43ODE_PURPOSE_LOGIN\x10\x02\x12\x16\n\x12\x43ODE_PURPOSE_RESET\x10\x03\x12\x15\n\x11\x43ODE_PURPOSE_BIND\x10\x04\x12\x17\n\x13\x43ODE_PURPOSE_DELETE\x10\x05\x32\x8f\x03\n\x0b\x43odeService\x12|\n\x08SendCode\x12 .cadenza.auth.v1.SendCodeRequest\x1a!.cadenza.auth.v1.SendCodeResponse\"+\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/verification/send:\x01*\x12\x84\x01\n\nVerifyCode\x12\".cadenza.auth.v1.VerifyCodeRequest\x1a#.cadenza.auth.v1.VerifyCodeResponse\"-\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/verification/verify:\x01*\x12{\n\x07GetCode\x12\x1f.cadenza.auth.v1.GetCodeRequest\x1a .cadenza.auth.v1.GetCodeResponse\"-\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/verification/{code_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,17 +36,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.auth.v1.code_servic
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SENDCODEREQUEST'].fields_by_name['target']._loaded_options = None
-  _globals['_SENDCODEREQUEST'].fields_by_name['target']._serialized_options = b'\200\001\001\272H\007r\005\020\003\030\376\001'
+  _globals['_SENDCODEREQUEST'].fields_by_name['target']._serialized_options = b'\200\001\001\272H\031r\027\020\003\030\376\001\222\002\017ada@example.com'
   _globals['_SENDCODEREQUEST'].fields_by_name['purpose']._loaded_options = None
   _globals['_SENDCODEREQUEST'].fields_by_name['purpose']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SENDCODEREQUEST'].fields_by_name['channel']._loaded_options = None
   _globals['_SENDCODEREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\022r\0202\016^(sms|email)?$'
   _globals['_VERIFYCODEREQUEST'].fields_by_name['target']._loaded_options = None
-  _globals['_VERIFYCODEREQUEST'].fields_by_name['target']._serialized_options = b'\200\001\001\272H\007r\005\020\003\030\376\001'
+  _globals['_VERIFYCODEREQUEST'].fields_by_name['target']._serialized_options = b'\200\001\001\272H\031r\027\020\003\030\376\001\222\002\017ada@example.com'
   _globals['_VERIFYCODEREQUEST'].fields_by_name['purpose']._loaded_options = None
   _globals['_VERIFYCODEREQUEST'].fields_by_name['purpose']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_VERIFYCODEREQUEST'].fields_by_name['code']._loaded_options = None
-  _globals['_VERIFYCODEREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\016r\0142\n^[0-9]{6}$'
+  _globals['_VERIFYCODEREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\027r\0252\n^[0-9]{6}$\222\002\006123456'
   _globals['_GETCODEREQUEST'].fields_by_name['code_id']._loaded_options = None
   _globals['_GETCODEREQUEST'].fields_by_name['code_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CODESERVICE'].methods_by_name['SendCode']._loaded_options = None
@@ -55,22 +55,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CODESERVICE'].methods_by_name['VerifyCode']._serialized_options = b'\220\002\002\250\273\030\001\202\323\344\223\002 \"\033/api/v1/verification/verify:\001*'
   _globals['_CODESERVICE'].methods_by_name['GetCode']._loaded_options = None
   _globals['_CODESERVICE'].methods_by_name['GetCode']._serialized_options = b'\220\002\001\250\273\030\001\202\323\344\223\002 \022\036/api/v1/verification/{code_id}'
-  _globals['_CODEPURPOSE']._serialized_start=957
-  _globals['_CODEPURPOSE']._serialized_end=1123
+  _globals['_CODEPURPOSE']._serialized_start=1002
+  _globals['_CODEPURPOSE']._serialized_end=1168
   _globals['_SENDCODEREQUEST']._serialized_start=182
-  _globals['_SENDCODEREQUEST']._serialized_end=329
-  _globals['_SENDCODERESPONSE']._serialized_start=332
-  _globals['_SENDCODERESPONSE']._serialized_end=475
-  _globals['_VERIFYCODEREQUEST']._serialized_start=478
-  _globals['_VERIFYCODEREQUEST']._serialized_end=623
-  _globals['_VERIFYCODERESPONSE']._serialized_start=625
-  _globals['_VERIFYCODERESPONSE']._serialized_end=714
-  _globals['_GETCODEREQUEST']._serialized_start=716
-  _globals['_GETCODEREQUEST']._serialized_end=759
-  _globals['_GETCODERESPONSE']._serialized_start=762
-  _globals['_GETCODERESPONSE']._serialized_end=954
-  _globals['_GETCODERESPONSE_STATE']._serialized_start=871
-  _globals['_GETCODERESPONSE_STATE']._serialized_end=954
-  _globals['_CODESERVICE']._serialized_start=1126
-  _globals['_CODESERVICE']._serialized_end=1525
+  _globals['_SENDCODEREQUEST']._serialized_end=347
+  _globals['_SENDCODERESPONSE']._serialized_start=350
+  _globals['_SENDCODERESPONSE']._serialized_end=493
+  _globals['_VERIFYCODEREQUEST']._serialized_start=496
+  _globals['_VERIFYCODEREQUEST']._serialized_end=668
+  _globals['_VERIFYCODERESPONSE']._serialized_start=670
+  _globals['_VERIFYCODERESPONSE']._serialized_end=759
+  _globals['_GETCODEREQUEST']._serialized_start=761
+  _globals['_GETCODEREQUEST']._serialized_end=804
+  _globals['_GETCODERESPONSE']._serialized_start=807
+  _globals['_GETCODERESPONSE']._serialized_end=999
+  _globals['_GETCODERESPONSE_STATE']._serialized_start=916
+  _globals['_GETCODERESPONSE_STATE']._serialized_end=999
+  _globals['_CODESERVICE']._serialized_start=1171
+  _globals['_CODESERVICE']._serialized_end=1570
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from cadenza.options.v1 import options_pb2 as cadenza_dot_options_dot_v1_dot_opt
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cadenza/auth/v1/identity_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"\xb5\x02\n\x13\x42indIdentityRequest\x12\x44\n\x08provider\x18\x01 \x01(\x0e\x32\".cadenza.auth.v1.Identity.ProviderB\x0e\xbaH\x0b\x82\x01\x08\x18\x02\x18\x03\x18\x04\x18\x05\x12 \n\x0bprovider_id\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\x12\x32\n\x11verification_code\x18\x03 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\x12 \n\x0bwechat_code\x18\x04 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x02\x12\x1f\n\nphone_code\x18\x05 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x02\x12#\n\x0eidentity_token\x18\x06 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x05nonce\x18\x07 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x02\"C\n\x14\x42indIdentityResponse\x12+\n\x08identity\x18\x01 \x01(\x0b\x32\x19.cadenza.auth.v1.Identity\"6\n\x15UnbindIdentityRequest\x12\x1d\n\x0bidentity_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x18\n\x16UnbindIdentityResponse2\xdb\x02\n\x0fIdentityService\x12\xa9\x01\n\x0c\x42indIdentity\x12$.cadenza.auth.v1.BindIdentityRequest\x1a%.cadenza.auth.v1.BindIdentityResponse\"L\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02?\"\x19/api/v1/auth/bindIdentity:\x01*Z\x1f\"\x1a/api/v1/auth/bind-identity:\x01*\x12\x9b\x01\n\x0eUnbindIdentity\x12&.cadenza.auth.v1.UnbindIdentityRequest\x1a\'.cadenza.auth.v1.UnbindIdentityResponse\"8\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02+*)/api/v1/users/me/identities/{identity_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cadenza/auth/v1/identity_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"\xd0\x02\n\x13\x42indIdentityRequest\x12\x44\n\x08provider\x18\x01 \x01(\x0e\x32\".cadenza.auth.v1.Identity.ProviderB\x0e\xbaH\x0b\x82\x01\x08\x18\x02\x18\x03\x18\x04\x18\x05\x12\x32\n\x0bprovider_id\x18\x02 \x01(\tB\x1d\x80\x01\x01\xbaH\x17r\x15\x18\xfe\x01\x92\x02\x0f\x61\x64\x61@example.com\x12;\n\x11verification_code\x18\x03 \x01(\tB \x80\x01\x01\xbaH\x1ar\x18\x32\r^([0-9]{6})?$\x92\x02\x06\x31\x32\x33\x34\x35\x36\x12 \n\x0bwechat_code\x18\x04 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x02\x12\x1f\n\nphone_code\x18\x05 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x02\x12#\n\x0eidentity_token\x18\x06 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x05nonce\x18\x07 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x02\"C\n\x14\x42indIdentityResponse\x12+\n\x08identity\x18\x01 \x01(\x0b\x32\x19.cadenza.auth.v1.Identity\"6\n\x15UnbindIdentityRequest\x12\x1d\n\x0bidentity_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x18\n\x16UnbindIdentityResponse2\xdb\x02\n\x0fIdentityService\x12\xa9\x01\n\x0c\x42indIdentity\x12$.cadenza.auth.v1.BindIdentityRequest\x1a%.cadenza.auth.v1.BindIdentityResponse\"L\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02?\"\x19/api/v1/auth/bindIdentity:\x01*Z\x1f\"\x1a/api/v1/auth/bind-identity:\x01*\x12\x9b\x01\n\x0eUnbindIdentity\x12&.cadenza.auth.v1.UnbindIdentityRequest\x1a\'.cadenza.auth.v1.UnbindIdentityResponse\"8\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02+*)/api/v1/users/me/identities/{identity_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BINDIDENTITYREQUEST'].fields_by_name['provider']._loaded_options = None
   _globals['_BINDIDENTITYREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\013\202\001\010\030\002\030\003\030\004\030\005'
   _globals['_BINDIDENTITYREQUEST'].fields_by_name['provider_id']._loaded_options = None
-  _globals['_BINDIDENTITYREQUEST'].fields_by_name['provider_id']._serialized_options = b'\200\001\001\272H\005r\003\030\376\001'
+  _globals['_BINDIDENTITYREQUEST'].fields_by_name['provider_id']._serialized_options = b'\200\001\001\272H\027r\025\030\376\001\222\002\017ada@example.com'
   _globals['_BINDIDENTITYREQUEST'].fields_by_name['verification_code']._loaded_options = None
-  _globals['_BINDIDENTITYREQUEST'].fields_by_name['verification_code']._serialized_options = b'\200\001\001\272H\021r\0172\r^([0-9]{6})?$'
+  _globals['_BINDIDENTITYREQUEST'].fields_by_name['verification_code']._serialized_options = b'\200\001\001\272H\032r\0302\r^([0-9]{6})?$\222\002\006123456'
   _globals['_BINDIDENTITYREQUEST'].fields_by_name['wechat_code']._loaded_options = None
   _globals['_BINDIDENTITYREQUEST'].fields_by_name['wechat_code']._serialized_options = b'\200\001\001\272H\005r\003\030\200\002'
   _globals['_BINDIDENTITYREQUEST'].fields_by_name['phone_code']._loaded_options = None
@@ -56,13 +56,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTITYSERVICE'].methods_by_name['UnbindIdentity']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['UnbindIdentity']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002+*)/api/v1/users/me/identities/{identity_id}'
   _globals['_BINDIDENTITYREQUEST']._serialized_start=181
-  _globals['_BINDIDENTITYREQUEST']._serialized_end=490
-  _globals['_BINDIDENTITYRESPONSE']._serialized_start=492
-  _globals['_BINDIDENTITYRESPONSE']._serialized_end=559
-  _globals['_UNBINDIDENTITYREQUEST']._serialized_start=561
-  _globals['_UNBINDIDENTITYREQUEST']._serialized_end=615
-  _globals['_UNBINDIDENTITYRESPONSE']._serialized_start=617
-  _globals['_UNBINDIDENTITYRESPONSE']._serialized_end=641
-  _globals['_IDENTITYSERVICE']._serialized_start=644
-  _globals['_IDENTITYSERVICE']._serialized_end=991
+  _globals['_BINDIDENTITYREQUEST']._serialized_end=517
+  _globals['_BINDIDENTITYRESPONSE']._serialized_start=519
+  _globals['_BINDIDENTITYRESPONSE']._serialized_end=586
+  _globals['_UNBINDIDENTITYREQUEST']._serialized_start=588
+  _globals['_UNBINDIDENTITYREQUEST']._serialized_end=642
+  _globals['_UNBINDIDENTITYRESPONSE']._serialized_start=644
+  _globals['_UNBINDIDENTITYRESPONSE']._serialized_end=668
+  _globals['_IDENTITYSERVICE']._serialized_start=671
+  _globals['_IDENTITYSERVICE']._serialized_end=1018
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#cadenza/auth/v1/login_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%cadenza/auth/v1/session_service.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x0fRegisterRequest\x12\x1a\n\x05\x65mail\x18\x01 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\x12\x19\n\x05phone\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18 \x12\"\n\x04\x63ode\x18\x03 \x01(\tB\x14\x80\x01\x01\xbaH\x0er\x0c\x32\n^[0-9]{6}$\x12\x1f\n\x08password\x18\x04 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x19\n\x08username\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xad\x01\n\x10RegisterResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x12\n\x05token\x18\x06 \x01(\tB\x03\x80\x01\x01\"\xdd\x01\n\x0cLoginRequest\x12\x1c\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\x12\x1a\n\x05\x65mail\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\x12\x19\n\x05phone\x18\x03 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18 \x12\x1d\n\x08password\x18\x04 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\x12%\n\x04\x63ode\x18\x05 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\x12\x32\n\x11verification_code\x18\x06 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\"\xcc\x01\n\rLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\x12\x12\n\x05token\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x10\n\x08username\x18\x08 \x01(\t\"w\n\x11\x41ppleLoginRequest\x12%\n\x0eidentity_token\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 \x12\x1c\n\x05nonce\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x08\x18\x80\x02\x12\x1d\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xab\x01\n\x12\x41ppleLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\"\xee\x02\n\x0bLoginRecord\x12\x10\n\x08login_id\x18\x01 \x01(\t\x12\x34\n\x08provider\x18\x02 \x01(\x0e\x32\".cadenza.auth.v1.Identity.Provider\x12\x13\n\x0b\x62y_password\x18\x03 \x01(\x08\x12\x33\n\x06result\x18\x04 \x01(\x0e\x32#.cadenza.auth.v1.LoginRecord.Result\x12\x10\n\x08platform\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\r\n\tRESULT_OK\x10\x01\x12\x10\n\x0cRESULT_WRONG\x10\x02\x12\x11\n\rRESULT_LOCKED\x10\x03\x12\x13\n\x0fRESULT_DISABLED\x10\x04\"M\n\x11ListLoginsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"[\n\x12ListLoginsResponse\x12,\n\x06logins\x18\x01 \x03(\x0b\x32\x1c.cadenza.auth.v1.LoginRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x91\x04\n\x0cLoginService\x12x\n\x08Register\x12 .cadenza.auth.v1.RegisterRequest\x1a!.cadenza.auth.v1.RegisterResponse\"\'\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/auth/register:\x01*\x12\x85\x01\n\x05Login\x12\x1d.cadenza.auth.v1.LoginRequest\x1a\x1e.cadenza.auth.v1.LoginResponse\"=\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x30\"\x12/api/v1/auth/login:\x01*Z\x17\"\x12/api/v1/auth/phone:\x01*\x12{\n\nAppleLogin\x12\".cadenza.auth.v1.AppleLoginRequest\x1a#.cadenza.auth.v1.AppleLoginResponse\"$\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/auth/apple:\x01*\x12\x81\x01\n\nListLogins\x12\".cadenza.auth.v1.ListLoginsRequest\x1a#.cadenza.auth.v1.ListLoginsResponse\"*\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/users/me/login-logsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#cadenza/auth/v1/login_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%cadenza/auth/v1/session_service.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x01\n\x0fRegisterRequest\x12,\n\x05\x65mail\x18\x01 \x01(\tB\x1d\x80\x01\x01\xbaH\x17r\x15\x18\xfe\x01\x92\x02\x0f\x61\x64\x61@example.com\x12\x19\n\x05phone\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18 \x12+\n\x04\x63ode\x18\x03 \x01(\tB\x1d\x80\x01\x01\xbaH\x17r\x15\x32\n^[0-9]{6}$\x92\x02\x06\x31\x32\x33\x34\x35\x36\x12\x39\n\x08password\x18\x04 \x01(\tB\'\x80\x01\x01\xbaH!r\x1f\x10\x01(\x80\x08\x92\x02\x17\x63orrect horse battery 7\x12\x19\n\x08username\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xad\x01\n\x10RegisterResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x12\n\x05token\x18\x06 \x01(\tB\x03\x80\x01\x01\"\x89\x02\n\x0cLoginRequest\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1d\x80\x01\x01\xbaH\x17r\x15\x18\xfe\x01\x92\x02\x0f\x61\x64\x61@example.com\x12\x1a\n\x05\x65mail\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\x12\x19\n\x05phone\x18\x03 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18 \x12\x37\n\x08password\x18\x04 \x01(\tB%\x80\x01\x01\xbaH\x1fr\x1d(\x80\x08\x92\x02\x17\x63orrect horse battery 7\x12%\n\x04\x63ode\x18\x05 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\x12\x32\n\x11verification_code\x18\x06 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\"\xcc\x01\n\rLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\x12\x12\n\x05token\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x10\n\x08username\x18\x08 \x01(\t\"\xae\x01\n\x11\x41ppleLoginRequest\x12M\n\x0eidentity_token\x18\x01 \x01(\tB5\x80\x01\x01\xbaH/r-\x10\x01\x18\x80 \x92\x02%eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl\x12+\n\x05nonce\x18\x02 \x01(\tB\x1c\x80\x01\x01\xbaH\x16r\x14\x10\x08\x18\x80\x02\x92\x02\x0c\x66\x33\x62\x31\x63\x38\x39\x61\x37\x37\x64\x32\x12\x1d\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xab\x01\n\x12\x41ppleLoginResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.cadenza.auth.v1.Session\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x04 \x01(\x03\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06is_new\x18\x06 \x01(\x08\"\xee\x02\n\x0bLoginRecord\x12\x10\n\x08login_id\x18\x01 \x01(\t\x12\x34\n\x08provider\x18\x02 \x01(\x0e\x32\".cadenza.auth.v1.Identity.Provider\x12\x13\n\x0b\x62y_password\x18\x03 \x01(\x08\x12\x33\n\x06result\x18\x04 \x01(\x0e\x32#.cadenza.auth.v1.LoginRecord.Result\x12\x10\n\x08platform\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\r\n\tRESULT_OK\x10\x01\x12\x10\n\x0cRESULT_WRONG\x10\x02\x12\x11\n\rRESULT_LOCKED\x10\x03\x12\x13\n\x0fRESULT_DISABLED\x10\x04\"M\n\x11ListLoginsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"[\n\x12ListLoginsResponse\x12,\n\x06logins\x18\x01 \x03(\x0b\x32\x1c.cadenza.auth.v1.LoginRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x91\x04\n\x0cLoginService\x12x\n\x08Register\x12 .cadenza.auth.v1.RegisterRequest\x1a!.cadenza.auth.v1.RegisterResponse\"\'\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/auth/register:\x01*\x12\x85\x01\n\x05Login\x12\x1d.cadenza.auth.v1.LoginRequest\x1a\x1e.cadenza.auth.v1.LoginResponse\"=\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x30\"\x12/api/v1/auth/login:\x01*Z\x17\"\x12/api/v1/auth/phone:\x01*\x12{\n\nAppleLogin\x12\".cadenza.auth.v1.AppleLoginRequest\x1a#.cadenza.auth.v1.AppleLoginResponse\"$\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/auth/apple:\x01*\x12\x81\x01\n\nListLogins\x12\".cadenza.auth.v1.ListLoginsRequest\x1a#.cadenza.auth.v1.ListLoginsResponse\"*\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/users/me/login-logsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,13 +38,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.auth.v1.login_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REGISTERREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['email']._serialized_options = b'\200\001\001\272H\005r\003\030\376\001'
+  _globals['_REGISTERREQUEST'].fields_by_name['email']._serialized_options = b'\200\001\001\272H\027r\025\030\376\001\222\002\017ada@example.com'
   _globals['_REGISTERREQUEST'].fields_by_name['phone']._loaded_options = None
   _globals['_REGISTERREQUEST'].fields_by_name['phone']._serialized_options = b'\200\001\001\272H\004r\002\030 '
   _globals['_REGISTERREQUEST'].fields_by_name['code']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\016r\0142\n^[0-9]{6}$'
+  _globals['_REGISTERREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\027r\0252\n^[0-9]{6}$\222\002\006123456'
   _globals['_REGISTERREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\007r\005\020\001(\200\010'
+  _globals['_REGISTERREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H!r\037\020\001(\200\010\222\002\027correct horse battery 7'
   _globals['_REGISTERREQUEST'].fields_by_name['username']._loaded_options = None
   _globals['_REGISTERREQUEST'].fields_by_name['username']._serialized_options = b'\272H\004r\002\030@'
   _globals['_REGISTERRESPONSE'].fields_by_name['access_token']._loaded_options = None
@@ -54,13 +54,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERRESPONSE'].fields_by_name['token']._loaded_options = None
   _globals['_REGISTERRESPONSE'].fields_by_name['token']._serialized_options = b'\200\001\001'
   _globals['_LOGINREQUEST'].fields_by_name['account']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['account']._serialized_options = b'\200\001\001\272H\005r\003\030\376\001'
+  _globals['_LOGINREQUEST'].fields_by_name['account']._serialized_options = b'\200\001\001\272H\027r\025\030\376\001\222\002\017ada@example.com'
   _globals['_LOGINREQUEST'].fields_by_name['email']._loaded_options = None
   _globals['_LOGINREQUEST'].fields_by_name['email']._serialized_options = b'\200\001\001\272H\005r\003\030\376\001'
   _globals['_LOGINREQUEST'].fields_by_name['phone']._loaded_options = None
   _globals['_LOGINREQUEST'].fields_by_name['phone']._serialized_options = b'\200\001\001\272H\004r\002\030 '
   _globals['_LOGINREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\005r\003(\200\010'
+  _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\037r\035(\200\010\222\002\027correct horse battery 7'
   _globals['_LOGINREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_LOGINREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\021r\0172\r^([0-9]{6})?$'
   _globals['_LOGINREQUEST'].fields_by_name['verification_code']._loaded_options = None
@@ -72,9 +72,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGINRESPONSE'].fields_by_name['token']._loaded_options = None
   _globals['_LOGINRESPONSE'].fields_by_name['token']._serialized_options = b'\200\001\001'
   _globals['_APPLELOGINREQUEST'].fields_by_name['identity_token']._loaded_options = None
-  _globals['_APPLELOGINREQUEST'].fields_by_name['identity_token']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200 '
+  _globals['_APPLELOGINREQUEST'].fields_by_name['identity_token']._serialized_options = b'\200\001\001\272H/r-\020\001\030\200 \222\002%eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl'
   _globals['_APPLELOGINREQUEST'].fields_by_name['nonce']._loaded_options = None
-  _globals['_APPLELOGINREQUEST'].fields_by_name['nonce']._serialized_options = b'\200\001\001\272H\007r\005\020\010\030\200\002'
+  _globals['_APPLELOGINREQUEST'].fields_by_name['nonce']._serialized_options = b'\200\001\001\272H\026r\024\020\010\030\200\002\222\002\014f3b1c89a77d2'
   _globals['_APPLELOGINREQUEST'].fields_by_name['display_name']._loaded_options = None
   _globals['_APPLELOGINREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\004r\002\030@'
   _globals['_APPLELOGINRESPONSE'].fields_by_name['access_token']._loaded_options = None
@@ -94,25 +94,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGINSERVICE'].methods_by_name['ListLogins']._loaded_options = None
   _globals['_LOGINSERVICE'].methods_by_name['ListLogins']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002\035\022\033/api/v1/users/me/login-logs'
   _globals['_REGISTERREQUEST']._serialized_start=250
-  _globals['_REGISTERREQUEST']._serialized_end=418
-  _globals['_REGISTERRESPONSE']._serialized_start=421
-  _globals['_REGISTERRESPONSE']._serialized_end=594
-  _globals['_LOGINREQUEST']._serialized_start=597
-  _globals['_LOGINREQUEST']._serialized_end=818
-  _globals['_LOGINRESPONSE']._serialized_start=821
-  _globals['_LOGINRESPONSE']._serialized_end=1025
-  _globals['_APPLELOGINREQUEST']._serialized_start=1027
-  _globals['_APPLELOGINREQUEST']._serialized_end=1146
-  _globals['_APPLELOGINRESPONSE']._serialized_start=1149
-  _globals['_APPLELOGINRESPONSE']._serialized_end=1320
-  _globals['_LOGINRECORD']._serialized_start=1323
-  _globals['_LOGINRECORD']._serialized_end=1689
-  _globals['_LOGINRECORD_RESULT']._serialized_start=1584
-  _globals['_LOGINRECORD_RESULT']._serialized_end=1689
-  _globals['_LISTLOGINSREQUEST']._serialized_start=1691
-  _globals['_LISTLOGINSREQUEST']._serialized_end=1768
-  _globals['_LISTLOGINSRESPONSE']._serialized_start=1770
-  _globals['_LISTLOGINSRESPONSE']._serialized_end=1861
-  _globals['_LOGINSERVICE']._serialized_start=1864
-  _globals['_LOGINSERVICE']._serialized_end=2393
+  _globals['_REGISTERREQUEST']._serialized_end=471
+  _globals['_REGISTERRESPONSE']._serialized_start=474
+  _globals['_REGISTERRESPONSE']._serialized_end=647
+  _globals['_LOGINREQUEST']._serialized_start=650
+  _globals['_LOGINREQUEST']._serialized_end=915
+  _globals['_LOGINRESPONSE']._serialized_start=918
+  _globals['_LOGINRESPONSE']._serialized_end=1122
+  _globals['_APPLELOGINREQUEST']._serialized_start=1125
+  _globals['_APPLELOGINREQUEST']._serialized_end=1299
+  _globals['_APPLELOGINRESPONSE']._serialized_start=1302
+  _globals['_APPLELOGINRESPONSE']._serialized_end=1473
+  _globals['_LOGINRECORD']._serialized_start=1476
+  _globals['_LOGINRECORD']._serialized_end=1842
+  _globals['_LOGINRECORD_RESULT']._serialized_start=1737
+  _globals['_LOGINRECORD_RESULT']._serialized_end=1842
+  _globals['_LISTLOGINSREQUEST']._serialized_start=1844
+  _globals['_LISTLOGINSREQUEST']._serialized_end=1921
+  _globals['_LISTLOGINSRESPONSE']._serialized_start=1923
+  _globals['_LISTLOGINSRESPONSE']._serialized_end=2014
+  _globals['_LOGINSERVICE']._serialized_start=2017
+  _globals['_LOGINSERVICE']._serialized_end=2546
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ from cadenza.options.v1 import options_pb2 as cadenza_dot_options_dot_v1_dot_opt
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cadenza/auth/v1/password_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"_\n\x15\x43hangePasswordRequest\x12!\n\x0cold_password\x18\x01 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\x12#\n\x0cnew_password\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01(\x80\x08\"\x18\n\x16\x43hangePasswordResponse\"\x7f\n\x14ResetPasswordRequest\x12\x1e\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x03\x18\xfe\x01\x12\"\n\x04\x63ode\x18\x02 \x01(\tB\x14\x80\x01\x01\xbaH\x0er\x0c\x32\n^[0-9]{6}$\x12#\n\x0cnew_password\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01(\x80\x08\"\x17\n\x15ResetPasswordResponse2\xb5\x02\n\x0fPasswordService\x12\x91\x01\n\x0e\x43hangePassword\x12&.cadenza.auth.v1.ChangePasswordRequest\x1a\'.cadenza.auth.v1.ChangePasswordResponse\".\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/auth/password/change:\x01*\x12\x8d\x01\n\rResetPassword\x12%.cadenza.auth.v1.ResetPasswordRequest\x1a&.cadenza.auth.v1.ResetPasswordResponse\"-\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/auth/password/reset:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cadenza/auth/v1/password_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"\x94\x01\n\x15\x43hangePasswordRequest\x12;\n\x0cold_password\x18\x01 \x01(\tB%\x80\x01\x01\xbaH\x1fr\x1d(\x80\x08\x92\x02\x17\x63orrect horse battery 7\x12>\n\x0cnew_password\x18\x02 \x01(\tB(\x80\x01\x01\xbaH\"r \x10\x01(\x80\x08\x92\x02\x18\x61 better horse battery 8\"\x18\n\x16\x43hangePasswordResponse\"\xb5\x01\n\x14ResetPasswordRequest\x12\x30\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1f\x80\x01\x01\xbaH\x19r\x17\x10\x03\x18\xfe\x01\x92\x02\x0f\x61\x64\x61@example.com\x12+\n\x04\x63ode\x18\x02 \x01(\tB\x1d\x80\x01\x01\xbaH\x17r\x15\x32\n^[0-9]{6}$\x92\x02\x06\x31\x32\x33\x34\x35\x36\x12>\n\x0cnew_password\x18\x03 \x01(\tB(\x80\x01\x01\xbaH\"r \x10\x01(\x80\x08\x92\x02\x18\x61 better horse battery 8\"\x17\n\x15ResetPasswordResponse2\xb5\x02\n\x0fPasswordService\x12\x91\x01\n\x0e\x43hangePassword\x12&.cadenza.auth.v1.ChangePasswordRequest\x1a\'.cadenza.auth.v1.ChangePasswordResponse\".\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/auth/password/change:\x01*\x12\x8d\x01\n\rResetPassword\x12%.cadenza.auth.v1.ResetPasswordRequest\x1a&.cadenza.auth.v1.ResetPasswordResponse\"-\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/auth/password/reset:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,27 +35,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.auth.v1.password_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['old_password']._loaded_options = None
-  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['old_password']._serialized_options = b'\200\001\001\272H\005r\003(\200\010'
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['old_password']._serialized_options = b'\200\001\001\272H\037r\035(\200\010\222\002\027correct horse battery 7'
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
-  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\200\001\001\272H\007r\005\020\001(\200\010'
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\200\001\001\272H\"r \020\001(\200\010\222\002\030a better horse battery 8'
   _globals['_RESETPASSWORDREQUEST'].fields_by_name['account']._loaded_options = None
-  _globals['_RESETPASSWORDREQUEST'].fields_by_name['account']._serialized_options = b'\200\001\001\272H\007r\005\020\003\030\376\001'
+  _globals['_RESETPASSWORDREQUEST'].fields_by_name['account']._serialized_options = b'\200\001\001\272H\031r\027\020\003\030\376\001\222\002\017ada@example.com'
   _globals['_RESETPASSWORDREQUEST'].fields_by_name['code']._loaded_options = None
-  _globals['_RESETPASSWORDREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\016r\0142\n^[0-9]{6}$'
+  _globals['_RESETPASSWORDREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\027r\0252\n^[0-9]{6}$\222\002\006123456'
   _globals['_RESETPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
-  _globals['_RESETPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\200\001\001\272H\007r\005\020\001(\200\010'
+  _globals['_RESETPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\200\001\001\272H\"r \020\001(\200\010\222\002\030a better horse battery 8'
   _globals['_PASSWORDSERVICE'].methods_by_name['ChangePassword']._loaded_options = None
   _globals['_PASSWORDSERVICE'].methods_by_name['ChangePassword']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002!\"\034/api/v1/auth/password/change:\001*'
   _globals['_PASSWORDSERVICE'].methods_by_name['ResetPassword']._loaded_options = None
   _globals['_PASSWORDSERVICE'].methods_by_name['ResetPassword']._serialized_options = b'\220\002\002\250\273\030\001\202\323\344\223\002 \"\033/api/v1/auth/password/reset:\001*'
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=152
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=247
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=249
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=273
-  _globals['_RESETPASSWORDREQUEST']._serialized_start=275
-  _globals['_RESETPASSWORDREQUEST']._serialized_end=402
-  _globals['_RESETPASSWORDRESPONSE']._serialized_start=404
-  _globals['_RESETPASSWORDRESPONSE']._serialized_end=427
-  _globals['_PASSWORDSERVICE']._serialized_start=430
-  _globals['_PASSWORDSERVICE']._serialized_end=739
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=153
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=301
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=303
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=327
+  _globals['_RESETPASSWORDREQUEST']._serialized_start=330
+  _globals['_RESETPASSWORDREQUEST']._serialized_end=511
+  _globals['_RESETPASSWORDRESPONSE']._serialized_start=513
+  _globals['_RESETPASSWORDRESPONSE']._serialized_end=536
+  _globals['_PASSWORDSERVICE']._serialized_start=539
+  _globals['_PASSWORDSERVICE']._serialized_end=848
 # @@protoc_insertion_point(module_scope)

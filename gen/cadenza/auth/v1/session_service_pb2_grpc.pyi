@@ -42,7 +42,8 @@ class SessionServiceStub:
     Fails with AUTH_PROVIDER_ERROR when WeChat refuses the code, cannot be reached or is not configured.
     """
     RefreshSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RefreshSessionRequest, _session_service_pb2.RefreshSessionResponse]
-    """Trades a refresh token for a new pair of tokens; the old refresh token ends.
+    """Trades a refresh token for a new pair of tokens; the old refresh token ends. AUTH_REQUIRED says that it was never
+    one of ours, AUTH_EXPIRED that its time is over.
     A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
     key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
     has a newer one. Without retry keys a retry must come within ten seconds.
@@ -74,7 +75,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     Fails with AUTH_PROVIDER_ERROR when WeChat refuses the code, cannot be reached or is not configured.
     """
     RefreshSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RefreshSessionRequest, _session_service_pb2.RefreshSessionResponse]  # type: ignore[assignment]
-    """Trades a refresh token for a new pair of tokens; the old refresh token ends.
+    """Trades a refresh token for a new pair of tokens; the old refresh token ends. AUTH_REQUIRED says that it was never
+    one of ours, AUTH_EXPIRED that its time is over.
     A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
     key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
     has a newer one. Without retry keys a retry must come within ten seconds.
@@ -121,7 +123,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.RefreshSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.RefreshSessionResponse, _abc.Awaitable[_session_service_pb2.RefreshSessionResponse]]:
-        """Trades a refresh token for a new pair of tokens; the old refresh token ends.
+        """Trades a refresh token for a new pair of tokens; the old refresh token ends. AUTH_REQUIRED says that it was never
+        one of ours, AUTH_EXPIRED that its time is over.
         A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
         key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
         has a newer one. Without retry keys a retry must come within ten seconds.

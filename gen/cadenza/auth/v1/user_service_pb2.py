@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/user_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0e\n\x0cGetMeRequest\"4\n\rGetMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"\xab\x03\n\x0fUpdateMeRequest\x12\"\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x00\x88\x01\x01\x12\x1e\n\x08username\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x01\x88\x01\x01\x12:\n\navatar_url\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x18\xf4\x03\x32\x17^(https://[^\\s\"\'<>]+)?$H\x02\x88\x01\x01\x12 \n\nfirst_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x03\x88\x01\x01\x12\x1f\n\tlast_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x04\x88\x01\x01\x12\x1a\n\x03\x62io\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x05\x88\x01\x01\x12\x1f\n\ttime_zone\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x06\x88\x01\x01\x12+\n\x08language\x18\x08 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^(zh-CN|en)?$H\x07\x88\x01\x01\x42\x0f\n\r_display_nameB\x0b\n\t_usernameB\r\n\x0b_avatar_urlB\r\n\x0b_first_nameB\x0c\n\n_last_nameB\x06\n\x04_bioB\x0c\n\n_time_zoneB\x0b\n\t_language\"7\n\x10UpdateMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"t\n\x0f\x44\x65leteMeRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\x12%\n\x04\x63ode\x18\x02 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\x12\x1b\n\x06target\x18\x03 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\"B\n\x10\x44\x65leteMeResponse\x12.\n\nerase_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0f\n\rKeepMeRequest\"5\n\x0eKeepMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\".\n\x11\x46indOpenIdRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x12\x46indOpenIdResponse\x12\x14\n\x07open_id\x18\x01 \x01(\tB\x03\x80\x01\x01\x32\xe8\x04\n\x0bUserService\x12g\n\x05GetMe\x12\x1d.cadenza.auth.v1.GetMeRequest\x1a\x1e.cadenza.auth.v1.GetMeResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12\x8a\x01\n\x08UpdateMe\x12 .cadenza.auth.v1.UpdateMeRequest\x1a!.cadenza.auth.v1.UpdateMeResponse\"9\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02,2\x10/api/v1/users/me:\x01*Z\x15\"\x10/api/v1/users/me:\x01*\x12z\n\x08\x44\x65leteMe\x12 .cadenza.auth.v1.DeleteMeRequest\x1a!.cadenza.auth.v1.DeleteMeResponse\")\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/users/me/delete:\x01*\x12{\n\x06KeepMe\x12\x1e.cadenza.auth.v1.KeepMeRequest\x1a\x1f.cadenza.auth.v1.KeepMeResponse\"0\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/users/me/delete-cancel:\x01*\x12j\n\nFindOpenId\x12\".cadenza.auth.v1.FindOpenIdRequest\x1a#.cadenza.auth.v1.FindOpenIdResponse\"\x13\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x08\x63omposerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cadenza/auth/v1/user_service.proto\x12\x0f\x63\x61\x64\x65nza.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63\x61\x64\x65nza/auth/v1/user.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0e\n\x0cGetMeRequest\"4\n\rGetMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"\xc1\x03\n\x0fUpdateMeRequest\x12(\n\x0c\x64isplay_name\x18\x01 \x01(\tB\r\xbaH\nr\x08\x18@\x92\x02\x03\x41\x64\x61H\x00\x88\x01\x01\x12\x1e\n\x08username\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x01\x88\x01\x01\x12:\n\navatar_url\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x18\xf4\x03\x32\x17^(https://[^\\s\"\'<>]+)?$H\x02\x88\x01\x01\x12 \n\nfirst_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x03\x88\x01\x01\x12\x1f\n\tlast_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x04\x88\x01\x01\x12\x1a\n\x03\x62io\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x05\x88\x01\x01\x12/\n\ttime_zone\x18\x07 \x01(\tB\x17\xbaH\x14r\x12\x18@\x92\x02\rAsia/ShanghaiH\x06\x88\x01\x01\x12+\n\x08language\x18\x08 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^(zh-CN|en)?$H\x07\x88\x01\x01\x42\x0f\n\r_display_nameB\x0b\n\t_usernameB\r\n\x0b_avatar_urlB\r\n\x0b_first_nameB\x0c\n\n_last_nameB\x06\n\x04_bioB\x0c\n\n_time_zoneB\x0b\n\t_language\"7\n\x10UpdateMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\"t\n\x0f\x44\x65leteMeRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\x12%\n\x04\x63ode\x18\x02 \x01(\tB\x17\x80\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\x12\x1b\n\x06target\x18\x03 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xfe\x01\"B\n\x10\x44\x65leteMeResponse\x12.\n\nerase_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0f\n\rKeepMeRequest\"5\n\x0eKeepMeResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.cadenza.auth.v1.User\".\n\x11\x46indOpenIdRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x12\x46indOpenIdResponse\x12\x14\n\x07open_id\x18\x01 \x01(\tB\x03\x80\x01\x01\x32\xe8\x04\n\x0bUserService\x12g\n\x05GetMe\x12\x1d.cadenza.auth.v1.GetMeRequest\x1a\x1e.cadenza.auth.v1.GetMeResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12\x8a\x01\n\x08UpdateMe\x12 .cadenza.auth.v1.UpdateMeRequest\x1a!.cadenza.auth.v1.UpdateMeResponse\"9\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02,2\x10/api/v1/users/me:\x01*Z\x15\"\x10/api/v1/users/me:\x01*\x12z\n\x08\x44\x65leteMe\x12 .cadenza.auth.v1.DeleteMeRequest\x1a!.cadenza.auth.v1.DeleteMeResponse\")\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/users/me/delete:\x01*\x12{\n\x06KeepMe\x12\x1e.cadenza.auth.v1.KeepMeRequest\x1a\x1f.cadenza.auth.v1.KeepMeResponse\"0\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/users/me/delete-cancel:\x01*\x12j\n\nFindOpenId\x12\".cadenza.auth.v1.FindOpenIdRequest\x1a#.cadenza.auth.v1.FindOpenIdResponse\"\x13\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x08\x63omposerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.auth.v1.user_servic
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_UPDATEMEREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_UPDATEMEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\nr\010\030@\222\002\003Ada'
   _globals['_UPDATEMEREQUEST'].fields_by_name['username']._loaded_options = None
   _globals['_UPDATEMEREQUEST'].fields_by_name['username']._serialized_options = b'\272H\004r\002\030@'
   _globals['_UPDATEMEREQUEST'].fields_by_name['avatar_url']._loaded_options = None
@@ -49,7 +49,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEMEREQUEST'].fields_by_name['bio']._loaded_options = None
   _globals['_UPDATEMEREQUEST'].fields_by_name['bio']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_UPDATEMEREQUEST'].fields_by_name['time_zone']._loaded_options = None
-  _globals['_UPDATEMEREQUEST'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMEREQUEST'].fields_by_name['time_zone']._serialized_options = b'\272H\024r\022\030@\222\002\rAsia/Shanghai'
   _globals['_UPDATEMEREQUEST'].fields_by_name['language']._loaded_options = None
   _globals['_UPDATEMEREQUEST'].fields_by_name['language']._serialized_options = b'\272H\021r\0172\r^(zh-CN|en)?$'
   _globals['_DELETEMEREQUEST'].fields_by_name['password']._loaded_options = None
@@ -77,21 +77,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMERESPONSE']._serialized_start=225
   _globals['_GETMERESPONSE']._serialized_end=277
   _globals['_UPDATEMEREQUEST']._serialized_start=280
-  _globals['_UPDATEMEREQUEST']._serialized_end=707
-  _globals['_UPDATEMERESPONSE']._serialized_start=709
-  _globals['_UPDATEMERESPONSE']._serialized_end=764
-  _globals['_DELETEMEREQUEST']._serialized_start=766
-  _globals['_DELETEMEREQUEST']._serialized_end=882
-  _globals['_DELETEMERESPONSE']._serialized_start=884
-  _globals['_DELETEMERESPONSE']._serialized_end=950
-  _globals['_KEEPMEREQUEST']._serialized_start=952
-  _globals['_KEEPMEREQUEST']._serialized_end=967
-  _globals['_KEEPMERESPONSE']._serialized_start=969
-  _globals['_KEEPMERESPONSE']._serialized_end=1022
-  _globals['_FINDOPENIDREQUEST']._serialized_start=1024
-  _globals['_FINDOPENIDREQUEST']._serialized_end=1070
-  _globals['_FINDOPENIDRESPONSE']._serialized_start=1072
-  _globals['_FINDOPENIDRESPONSE']._serialized_end=1114
-  _globals['_USERSERVICE']._serialized_start=1117
-  _globals['_USERSERVICE']._serialized_end=1733
+  _globals['_UPDATEMEREQUEST']._serialized_end=729
+  _globals['_UPDATEMERESPONSE']._serialized_start=731
+  _globals['_UPDATEMERESPONSE']._serialized_end=786
+  _globals['_DELETEMEREQUEST']._serialized_start=788
+  _globals['_DELETEMEREQUEST']._serialized_end=904
+  _globals['_DELETEMERESPONSE']._serialized_start=906
+  _globals['_DELETEMERESPONSE']._serialized_end=972
+  _globals['_KEEPMEREQUEST']._serialized_start=974
+  _globals['_KEEPMEREQUEST']._serialized_end=989
+  _globals['_KEEPMERESPONSE']._serialized_start=991
+  _globals['_KEEPMERESPONSE']._serialized_end=1044
+  _globals['_FINDOPENIDREQUEST']._serialized_start=1046
+  _globals['_FINDOPENIDREQUEST']._serialized_end=1092
+  _globals['_FINDOPENIDRESPONSE']._serialized_start=1094
+  _globals['_FINDOPENIDRESPONSE']._serialized_end=1136
+  _globals['_USERSERVICE']._serialized_start=1139
+  _globals['_USERSERVICE']._serialized_end=1755
 # @@protoc_insertion_point(module_scope)

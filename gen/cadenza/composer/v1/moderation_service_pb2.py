@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,cadenza/composer/v1/moderation_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"cadenza/composer/v1/standing.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x02\n\nModeration\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12/\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.cadenza.composer.v1.Standing\x12.\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x1c.cadenza.composer.v1.Finding\x12\x0e\n\x06\x61ppeal\x18\x04 \x01(\t\x12/\n\x0b\x61ppeal_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65\x63ide_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\r\n\x05title\x18\x08 \x01(\t\x12\x0e\n\x06lyrics\x18\t \x01(\t\"\x98\x01\n\x07\x46inding\x12\x0c\n\x04part\x18\x01 \x01(\t\x12/\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.cadenza.composer.v1.Standing\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x12\x41ppealTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\x07message\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07\"J\n\x13\x41ppealTrackResponse\x12\x33\n\nmoderation\x18\x01 \x01(\x0b\x32\x1f.cadenza.composer.v1.Moderation\"2\n\x14GetModerationRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"L\n\x15GetModerationResponse\x12\x33\n\nmoderation\x18\x01 \x01(\x0b\x32\x1f.cadenza.composer.v1.Moderation\"R\n\x16ListModerationsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"h\n\x17ListModerationsResponse\x12\x34\n\x0bmoderations\x18\x01 \x03(\x0b\x32\x1f.cadenza.composer.v1.Moderation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x17\x44\x65\x63ideModerationRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.cadenza.composer.v1.StandingB\n\xbaH\x07\x82\x01\x04\x18\x03\x18\x05\x12\x16\n\x04note\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"O\n\x18\x44\x65\x63ideModerationResponse\x12\x33\n\nmoderation\x18\x01 \x01(\x0b\x32\x1f.cadenza.composer.v1.Moderation\"\xb9\x01\n\x17\x41\x63\x63\x65ptWechatPushRequest\x12W\n\x05query\x18\x01 \x03(\x0b\x32\x37.cadenza.composer.v1.AcceptWechatPushRequest.QueryEntryB\x0f\xbaH\x0c\x9a\x01\t\x10\x10*\x05r\x03\x18\x80\x04\x12\x17\n\x04\x62ody\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04\x1a,\n\nQueryEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x18\x41\x63\x63\x65ptWechatPushResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t2\x8f\x06\n\x11ModerationService\x12\x94\x01\n\x0b\x41ppealTrack\x12\'.cadenza.composer.v1.AppealTrackRequest\x1a(.cadenza.composer.v1.AppealTrackResponse\"2\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02%\" /api/v1/tracks/{track_id}/appeal:\x01*\x12\x9b\x01\n\rGetModeration\x12).cadenza.composer.v1.GetModerationRequest\x1a*.cadenza.composer.v1.GetModerationResponse\"3\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02&\x12$/api/v1/tracks/{track_id}/moderation\x12\x95\x01\n\x0fListModerations\x12+.cadenza.composer.v1.ListModerationsRequest\x1a,.cadenza.composer.v1.ListModerationsResponse\"\'\x90\x02\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/admin/moderation\x12\xa6\x01\n\x10\x44\x65\x63ideModeration\x12,.cadenza.composer.v1.DecideModerationRequest\x1a-.cadenza.composer.v1.DecideModerationResponse\"5\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02(\"#/api/v1/admin/moderation/{track_id}:\x01*\x12\x83\x01\n\x10\x41\x63\x63\x65ptWechatPush\x12,.cadenza.composer.v1.AcceptWechatPushRequest\x1a-.cadenza.composer.v1.AcceptWechatPushResponse\"\x12\x90\x02\x02\xa8\xbb\x18\x04\xb2\xbb\x18\x07gatewayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,cadenza/composer/v1/moderation_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"cadenza/composer/v1/standing.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x02\n\nModeration\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12/\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.cadenza.composer.v1.Standing\x12.\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x1c.cadenza.composer.v1.Finding\x12\x0e\n\x06\x61ppeal\x18\x04 \x01(\t\x12/\n\x0b\x61ppeal_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65\x63ide_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\r\n\x05title\x18\x08 \x01(\t\x12\x0e\n\x06lyrics\x18\t \x01(\t\"\x98\x01\n\x07\x46inding\x12\x0c\n\x04part\x18\x01 \x01(\t\x12/\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.cadenza.composer.v1.Standing\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"n\n\x12\x41ppealTrackRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12<\n\x07message\x18\x02 \x01(\tB+\xbaH(r&\x10\x01\x18\xe8\x07\x92\x02\x1eThe word is the name of a fish\"J\n\x13\x41ppealTrackResponse\x12\x33\n\nmoderation\x18\x01 \x01(\x0b\x32\x1f.cadenza.composer.v1.Moderation\"2\n\x14GetModerationRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"L\n\x15GetModerationResponse\x12\x33\n\nmoderation\x18\x01 \x01(\x0b\x32\x1f.cadenza.composer.v1.Moderation\"R\n\x16ListModerationsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"h\n\x17ListModerationsResponse\x12\x34\n\x0bmoderations\x18\x01 \x03(\x0b\x32\x1f.cadenza.composer.v1.Moderation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaa\x01\n\x17\x44\x65\x63ideModerationRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.cadenza.composer.v1.StandingB\n\xbaH\x07\x82\x01\x04\x18\x03\x18\x05\x12\x36\n\x04note\x18\x03 \x01(\tB(\xbaH%r#\x18\xc8\x01\x92\x02\x1d\x41 harmless song about the sea\"O\n\x18\x44\x65\x63ideModerationResponse\x12\x33\n\nmoderation\x18\x01 \x01(\x0b\x32\x1f.cadenza.composer.v1.Moderation\"\xb9\x01\n\x17\x41\x63\x63\x65ptWechatPushRequest\x12W\n\x05query\x18\x01 \x03(\x0b\x32\x37.cadenza.composer.v1.AcceptWechatPushRequest.QueryEntryB\x0f\xbaH\x0c\x9a\x01\t\x10\x10*\x05r\x03\x18\x80\x04\x12\x17\n\x04\x62ody\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04\x1a,\n\nQueryEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x18\x41\x63\x63\x65ptWechatPushResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t2\x8f\x06\n\x11ModerationService\x12\x94\x01\n\x0b\x41ppealTrack\x12\'.cadenza.composer.v1.AppealTrackRequest\x1a(.cadenza.composer.v1.AppealTrackResponse\"2\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02%\" /api/v1/tracks/{track_id}/appeal:\x01*\x12\x9b\x01\n\rGetModeration\x12).cadenza.composer.v1.GetModerationRequest\x1a*.cadenza.composer.v1.GetModerationResponse\"3\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02&\x12$/api/v1/tracks/{track_id}/moderation\x12\x95\x01\n\x0fListModerations\x12+.cadenza.composer.v1.ListModerationsRequest\x1a,.cadenza.composer.v1.ListModerationsResponse\"\'\x90\x02\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/admin/moderation\x12\xa6\x01\n\x10\x44\x65\x63ideModeration\x12,.cadenza.composer.v1.DecideModerationRequest\x1a-.cadenza.composer.v1.DecideModerationResponse\"5\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02(\"#/api/v1/admin/moderation/{track_id}:\x01*\x12\x83\x01\n\x10\x41\x63\x63\x65ptWechatPush\x12,.cadenza.composer.v1.AcceptWechatPushRequest\x1a-.cadenza.composer.v1.AcceptWechatPushResponse\"\x12\x90\x02\x02\xa8\xbb\x18\x04\xb2\xbb\x18\x07gatewayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPEALTRACKREQUEST'].fields_by_name['track_id']._loaded_options = None
   _globals['_APPEALTRACKREQUEST'].fields_by_name['track_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_APPEALTRACKREQUEST'].fields_by_name['message']._loaded_options = None
-  _globals['_APPEALTRACKREQUEST'].fields_by_name['message']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
+  _globals['_APPEALTRACKREQUEST'].fields_by_name['message']._serialized_options = b'\272H(r&\020\001\030\350\007\222\002\036The word is the name of a fish'
   _globals['_GETMODERATIONREQUEST'].fields_by_name['track_id']._loaded_options = None
   _globals['_GETMODERATIONREQUEST'].fields_by_name['track_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LISTMODERATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -51,7 +51,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDEMODERATIONREQUEST'].fields_by_name['standing']._loaded_options = None
   _globals['_DECIDEMODERATIONREQUEST'].fields_by_name['standing']._serialized_options = b'\272H\007\202\001\004\030\003\030\005'
   _globals['_DECIDEMODERATIONREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_DECIDEMODERATIONREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_DECIDEMODERATIONREQUEST'].fields_by_name['note']._serialized_options = b'\272H%r#\030\310\001\222\002\035A harmless song about the sea'
   _globals['_ACCEPTWECHATPUSHREQUEST_QUERYENTRY']._loaded_options = None
   _globals['_ACCEPTWECHATPUSHREQUEST_QUERYENTRY']._serialized_options = b'8\001'
   _globals['_ACCEPTWECHATPUSHREQUEST'].fields_by_name['query']._loaded_options = None
@@ -73,27 +73,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDING']._serialized_start=524
   _globals['_FINDING']._serialized_end=676
   _globals['_APPEALTRACKREQUEST']._serialized_start=678
-  _globals['_APPEALTRACKREQUEST']._serialized_end=755
-  _globals['_APPEALTRACKRESPONSE']._serialized_start=757
-  _globals['_APPEALTRACKRESPONSE']._serialized_end=831
-  _globals['_GETMODERATIONREQUEST']._serialized_start=833
-  _globals['_GETMODERATIONREQUEST']._serialized_end=883
-  _globals['_GETMODERATIONRESPONSE']._serialized_start=885
-  _globals['_GETMODERATIONRESPONSE']._serialized_end=961
-  _globals['_LISTMODERATIONSREQUEST']._serialized_start=963
-  _globals['_LISTMODERATIONSREQUEST']._serialized_end=1045
-  _globals['_LISTMODERATIONSRESPONSE']._serialized_start=1047
-  _globals['_LISTMODERATIONSRESPONSE']._serialized_end=1151
-  _globals['_DECIDEMODERATIONREQUEST']._serialized_start=1154
-  _globals['_DECIDEMODERATIONREQUEST']._serialized_end=1292
-  _globals['_DECIDEMODERATIONRESPONSE']._serialized_start=1294
-  _globals['_DECIDEMODERATIONRESPONSE']._serialized_end=1373
-  _globals['_ACCEPTWECHATPUSHREQUEST']._serialized_start=1376
-  _globals['_ACCEPTWECHATPUSHREQUEST']._serialized_end=1561
-  _globals['_ACCEPTWECHATPUSHREQUEST_QUERYENTRY']._serialized_start=1517
-  _globals['_ACCEPTWECHATPUSHREQUEST_QUERYENTRY']._serialized_end=1561
-  _globals['_ACCEPTWECHATPUSHRESPONSE']._serialized_start=1563
-  _globals['_ACCEPTWECHATPUSHRESPONSE']._serialized_end=1605
-  _globals['_MODERATIONSERVICE']._serialized_start=1608
-  _globals['_MODERATIONSERVICE']._serialized_end=2391
+  _globals['_APPEALTRACKREQUEST']._serialized_end=788
+  _globals['_APPEALTRACKRESPONSE']._serialized_start=790
+  _globals['_APPEALTRACKRESPONSE']._serialized_end=864
+  _globals['_GETMODERATIONREQUEST']._serialized_start=866
+  _globals['_GETMODERATIONREQUEST']._serialized_end=916
+  _globals['_GETMODERATIONRESPONSE']._serialized_start=918
+  _globals['_GETMODERATIONRESPONSE']._serialized_end=994
+  _globals['_LISTMODERATIONSREQUEST']._serialized_start=996
+  _globals['_LISTMODERATIONSREQUEST']._serialized_end=1078
+  _globals['_LISTMODERATIONSRESPONSE']._serialized_start=1080
+  _globals['_LISTMODERATIONSRESPONSE']._serialized_end=1184
+  _globals['_DECIDEMODERATIONREQUEST']._serialized_start=1187
+  _globals['_DECIDEMODERATIONREQUEST']._serialized_end=1357
+  _globals['_DECIDEMODERATIONRESPONSE']._serialized_start=1359
+  _globals['_DECIDEMODERATIONRESPONSE']._serialized_end=1438
+  _globals['_ACCEPTWECHATPUSHREQUEST']._serialized_start=1441
+  _globals['_ACCEPTWECHATPUSHREQUEST']._serialized_end=1626
+  _globals['_ACCEPTWECHATPUSHREQUEST_QUERYENTRY']._serialized_start=1582
+  _globals['_ACCEPTWECHATPUSHREQUEST_QUERYENTRY']._serialized_end=1626
+  _globals['_ACCEPTWECHATPUSHRESPONSE']._serialized_start=1628
+  _globals['_ACCEPTWECHATPUSHRESPONSE']._serialized_end=1670
+  _globals['_MODERATIONSERVICE']._serialized_start=1673
+  _globals['_MODERATIONSERVICE']._serialized_end=2456
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cadenza/composer/v1/showcase_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x08Template\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x0e\n\x06locale\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05theme\x18\x04 \x01(\t\x12\r\n\x05style\x18\x05 \x01(\t\x12\x0c\n\x04mood\x18\x06 \x01(\t\x12\x12\n\nsort_order\x18\x07 \x01(\x05\"\xd1\x01\n\x06\x42\x61nner\x12\x11\n\tbanner_id\x18\x01 \x01(\t\x12\x0e\n\x06locale\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x11\n\timage_url\x18\x04 \x01(\t\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nsort_order\x18\x06 \x01(\x05\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x14ListTemplatesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"b\n\x15ListTemplatesResponse\x12\x30\n\ttemplates\x18\x01 \x03(\x0b\x32\x1d.cadenza.composer.v1.Template\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x12ListBannersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"\\\n\x13ListBannersResponse\x12,\n\x07\x62\x61nners\x18\x01 \x03(\x0b\x32\x1b.cadenza.composer.v1.Banner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xda\x01\n\x12PutTemplateRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x06locale\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x05zh-CNR\x02\x65n\x12\x18\n\x05title\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x19\n\x05theme\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x05style\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04mood\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\nsort_order\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\"F\n\x13PutTemplateResponse\x12/\n\x08template\x18\x01 \x01(\x0b\x32\x1d.cadenza.composer.v1.Template\"6\n\x15\x44\x65leteTemplateRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x18\n\x16\x44\x65leteTemplateResponse\"\xa4\x02\n\x10PutBannerRequest\x12\x1b\n\tbanner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x06locale\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x05zh-CNR\x02\x65n\x12\x19\n\x05title\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1b\n\timage_url\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1a\n\x08link_url\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nsort_order\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x11PutBannerResponse\x12+\n\x06\x62\x61nner\x18\x01 \x01(\x0b\x32\x1b.cadenza.composer.v1.Banner\"2\n\x13\x44\x65leteBannerRequest\x12\x1b\n\tbanner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14\x44\x65leteBannerResponse2\x93\x07\n\x0fShowcaseService\x12\x8e\x01\n\rListTemplates\x12).cadenza.composer.v1.ListTemplatesRequest\x1a*.cadenza.composer.v1.ListTemplatesResponse\"&\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/music/templates\x12\x86\x01\n\x0bListBanners\x12\'.cadenza.composer.v1.ListBannersRequest\x1a(.cadenza.composer.v1.ListBannersResponse\"$\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/music/banners\x12\x99\x01\n\x0bPutTemplate\x12\'.cadenza.composer.v1.PutTemplateRequest\x1a(.cadenza.composer.v1.PutTemplateResponse\"7\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02*\x1a%/api/v1/admin/templates/{template_id}:\x01*\x12\x9f\x01\n\x0e\x44\x65leteTemplate\x12*.cadenza.composer.v1.DeleteTemplateRequest\x1a+.cadenza.composer.v1.DeleteTemplateResponse\"4\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\'*%/api/v1/admin/templates/{template_id}\x12\x8f\x01\n\tPutBanner\x12%.cadenza.composer.v1.PutBannerRequest\x1a&.cadenza.composer.v1.PutBannerResponse\"3\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02&\x1a!/api/v1/admin/banners/{banner_id}:\x01*\x12\x95\x01\n\x0c\x44\x65leteBanner\x12(.cadenza.composer.v1.DeleteBannerRequest\x1a).cadenza.composer.v1.DeleteBannerResponse\"0\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02#*!/api/v1/admin/banners/{banner_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cadenza/composer/v1/showcase_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x08Template\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x0e\n\x06locale\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05theme\x18\x04 \x01(\t\x12\r\n\x05style\x18\x05 \x01(\t\x12\x0c\n\x04mood\x18\x06 \x01(\t\x12\x12\n\nsort_order\x18\x07 \x01(\x05\"\xd1\x01\n\x06\x42\x61nner\x12\x11\n\tbanner_id\x18\x01 \x01(\t\x12\x0e\n\x06locale\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x11\n\timage_url\x18\x04 \x01(\t\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nsort_order\x18\x06 \x01(\x05\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x14ListTemplatesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"b\n\x15ListTemplatesResponse\x12\x30\n\ttemplates\x18\x01 \x03(\x0b\x32\x1d.cadenza.composer.v1.Template\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x12ListBannersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"\\\n\x13ListBannersResponse\x12,\n\x07\x62\x61nners\x18\x01 \x03(\x0b\x32\x1b.cadenza.composer.v1.Banner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x02\n\x12PutTemplateRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x06locale\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x05zh-CNR\x02\x65n\x12\"\n\x05title\x18\x03 \x01(\tB\x13\xbaH\x10r\x0e\x10\x01\x18@\x92\x02\x07Lullaby\x12\x38\n\x05theme\x18\x04 \x01(\tB)\xbaH&r$\x10\x01\x18\xc8\x01\x92\x02\x1c\x61 lullaby for a summer night\x12\x1d\n\x05style\x18\x05 \x01(\tB\x0e\xbaH\x0br\t\x18@\x92\x02\x04\x66olk\x12\x15\n\x04mood\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\nsort_order\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\"F\n\x13PutTemplateResponse\x12/\n\x08template\x18\x01 \x01(\x0b\x32\x1d.cadenza.composer.v1.Template\"6\n\x15\x44\x65leteTemplateRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x18\n\x16\x44\x65leteTemplateResponse\"\xb9\x02\n\x10PutBannerRequest\x12\x1b\n\tbanner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x06locale\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x05zh-CNR\x02\x65n\x12.\n\x05title\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x92\x02\x12Sing with the tide\x12\x1b\n\timage_url\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1a\n\x08link_url\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nsort_order\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x11PutBannerResponse\x12+\n\x06\x62\x61nner\x18\x01 \x01(\x0b\x32\x1b.cadenza.composer.v1.Banner\"2\n\x13\x44\x65leteBannerRequest\x12\x1b\n\tbanner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14\x44\x65leteBannerResponse2\x93\x07\n\x0fShowcaseService\x12\x8e\x01\n\rListTemplates\x12).cadenza.composer.v1.ListTemplatesRequest\x1a*.cadenza.composer.v1.ListTemplatesResponse\"&\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/music/templates\x12\x86\x01\n\x0bListBanners\x12\'.cadenza.composer.v1.ListBannersRequest\x1a(.cadenza.composer.v1.ListBannersResponse\"$\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/music/banners\x12\x99\x01\n\x0bPutTemplate\x12\'.cadenza.composer.v1.PutTemplateRequest\x1a(.cadenza.composer.v1.PutTemplateResponse\"7\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02*\x1a%/api/v1/admin/templates/{template_id}:\x01*\x12\x9f\x01\n\x0e\x44\x65leteTemplate\x12*.cadenza.composer.v1.DeleteTemplateRequest\x1a+.cadenza.composer.v1.DeleteTemplateResponse\"4\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\'*%/api/v1/admin/templates/{template_id}\x12\x8f\x01\n\tPutBanner\x12%.cadenza.composer.v1.PutBannerRequest\x1a&.cadenza.composer.v1.PutBannerResponse\"3\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02&\x1a!/api/v1/admin/banners/{banner_id}:\x01*\x12\x95\x01\n\x0c\x44\x65leteBanner\x12(.cadenza.composer.v1.DeleteBannerRequest\x1a).cadenza.composer.v1.DeleteBannerResponse\"0\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02#*!/api/v1/admin/banners/{banner_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,11 +48,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['locale']._loaded_options = None
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['locale']._serialized_options = b'\272H\rr\013R\005zh-CNR\002en'
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['title']._loaded_options = None
-  _globals['_PUTTEMPLATEREQUEST'].fields_by_name['title']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_PUTTEMPLATEREQUEST'].fields_by_name['title']._serialized_options = b'\272H\020r\016\020\001\030@\222\002\007Lullaby'
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['theme']._loaded_options = None
-  _globals['_PUTTEMPLATEREQUEST'].fields_by_name['theme']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_PUTTEMPLATEREQUEST'].fields_by_name['theme']._serialized_options = b'\272H&r$\020\001\030\310\001\222\002\034a lullaby for a summer night'
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['style']._loaded_options = None
-  _globals['_PUTTEMPLATEREQUEST'].fields_by_name['style']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_PUTTEMPLATEREQUEST'].fields_by_name['style']._serialized_options = b'\272H\013r\t\030@\222\002\004folk'
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['mood']._loaded_options = None
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['mood']._serialized_options = b'\272H\004r\002\030@'
   _globals['_PUTTEMPLATEREQUEST'].fields_by_name['sort_order']._loaded_options = None
@@ -64,7 +64,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTBANNERREQUEST'].fields_by_name['locale']._loaded_options = None
   _globals['_PUTBANNERREQUEST'].fields_by_name['locale']._serialized_options = b'\272H\rr\013R\005zh-CNR\002en'
   _globals['_PUTBANNERREQUEST'].fields_by_name['title']._loaded_options = None
-  _globals['_PUTBANNERREQUEST'].fields_by_name['title']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_PUTBANNERREQUEST'].fields_by_name['title']._serialized_options = b'\272H\034r\032\020\001\030\200\001\222\002\022Sing with the tide'
   _globals['_PUTBANNERREQUEST'].fields_by_name['image_url']._loaded_options = None
   _globals['_PUTBANNERREQUEST'].fields_by_name['image_url']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_PUTBANNERREQUEST'].fields_by_name['link_url']._loaded_options = None
@@ -98,21 +98,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTBANNERSRESPONSE']._serialized_start=795
   _globals['_LISTBANNERSRESPONSE']._serialized_end=887
   _globals['_PUTTEMPLATEREQUEST']._serialized_start=890
-  _globals['_PUTTEMPLATEREQUEST']._serialized_end=1108
-  _globals['_PUTTEMPLATERESPONSE']._serialized_start=1110
-  _globals['_PUTTEMPLATERESPONSE']._serialized_end=1180
-  _globals['_DELETETEMPLATEREQUEST']._serialized_start=1182
-  _globals['_DELETETEMPLATEREQUEST']._serialized_end=1236
-  _globals['_DELETETEMPLATERESPONSE']._serialized_start=1238
-  _globals['_DELETETEMPLATERESPONSE']._serialized_end=1262
-  _globals['_PUTBANNERREQUEST']._serialized_start=1265
-  _globals['_PUTBANNERREQUEST']._serialized_end=1557
-  _globals['_PUTBANNERRESPONSE']._serialized_start=1559
-  _globals['_PUTBANNERRESPONSE']._serialized_end=1623
-  _globals['_DELETEBANNERREQUEST']._serialized_start=1625
-  _globals['_DELETEBANNERREQUEST']._serialized_end=1675
-  _globals['_DELETEBANNERRESPONSE']._serialized_start=1677
-  _globals['_DELETEBANNERRESPONSE']._serialized_end=1699
-  _globals['_SHOWCASESERVICE']._serialized_start=1702
-  _globals['_SHOWCASESERVICE']._serialized_end=2617
+  _globals['_PUTTEMPLATEREQUEST']._serialized_end=1156
+  _globals['_PUTTEMPLATERESPONSE']._serialized_start=1158
+  _globals['_PUTTEMPLATERESPONSE']._serialized_end=1228
+  _globals['_DELETETEMPLATEREQUEST']._serialized_start=1230
+  _globals['_DELETETEMPLATEREQUEST']._serialized_end=1284
+  _globals['_DELETETEMPLATERESPONSE']._serialized_start=1286
+  _globals['_DELETETEMPLATERESPONSE']._serialized_end=1310
+  _globals['_PUTBANNERREQUEST']._serialized_start=1313
+  _globals['_PUTBANNERREQUEST']._serialized_end=1626
+  _globals['_PUTBANNERRESPONSE']._serialized_start=1628
+  _globals['_PUTBANNERRESPONSE']._serialized_end=1692
+  _globals['_DELETEBANNERREQUEST']._serialized_start=1694
+  _globals['_DELETEBANNERREQUEST']._serialized_end=1744
+  _globals['_DELETEBANNERRESPONSE']._serialized_start=1746
+  _globals['_DELETEBANNERRESPONSE']._serialized_end=1768
+  _globals['_SHOWCASESERVICE']._serialized_start=1771
+  _globals['_SHOWCASESERVICE']._serialized_end=2686
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)cadenza/composer/v1/webhook_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x04\n\x07Webhook\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12:\n\x0b\x65vent_kinds\x18\x03 \x03(\x0e\x32%.cadenza.composer.v1.WebhookEventKind\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12>\n\x0cpause_reason\x18\x06 \x01(\x0e\x32(.cadenza.composer.v1.Webhook.PauseReason\x12\x36\n\x12\x66\x61iling_since_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x16old_secret_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x0bPauseReason\x12\x1c\n\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12PAUSE_REASON_OWNER\x10\x01\x12\x18\n\x14PAUSE_REASON_FAILING\x10\x02\x12\x15\n\x11PAUSE_REASON_GONE\x10\x03\"\xa2\x04\n\x0fWebhookDelivery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x12\n\nwebhook_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x39\n\nevent_kind\x18\x04 \x01(\x0e\x32%.cadenza.composer.v1.WebhookEventKind\x12\x0e\n\x06job_id\x18\x05 \x01(\t\x12\x39\n\x05state\x18\x06 \x01(\x0e\x32*.cadenza.composer.v1.WebhookDelivery.State\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\x13\n\x0bstatus_code\x18\x08 \x01(\x05\x12\r\n\x05\x65rror\x18\t \x01(\t\x12\x12\n\nlatency_ms\x18\n \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\treplay_of\x18\x0e \x01(\t\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x13\n\x0fSTATE_DELIVERED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"\xb8\x01\n\x14\x43reateWebhookRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\x03url\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x10\x12K\n\x0b\x65vent_kinds\x18\x03 \x03(\x0e\x32%.cadenza.composer.v1.WebhookEventKindB\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05\x82\x01\x02\x10\x01\x12\x1d\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"[\n\x15\x43reateWebhookResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"1\n\x11GetWebhookRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"C\n\x12GetWebhookResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\"O\n\x13ListWebhooksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x14ListWebhooksResponse\x12.\n\x08webhooks\x18\x01 \x03(\x0b\x32\x1c.cadenza.composer.v1.Webhook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfb\x01\n\x14UpdateWebhookRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x03url\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x10H\x00\x88\x01\x01\x12K\n\x0b\x65vent_kinds\x18\x03 \x03(\x0e\x32%.cadenza.composer.v1.WebhookEventKindB\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05\x82\x01\x02\x10\x01\x12\"\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x01\x88\x01\x01\x12\x13\n\x06paused\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\x06\n\x04_urlB\x0e\n\x0c_descriptionB\t\n\x07_paused\"F\n\x15UpdateWebhookResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\"4\n\x14\x44\x65leteWebhookRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15\x44\x65leteWebhookResponse\"W\n\x1aRotateWebhookSecretRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nwebhook_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"a\n\x1bRotateWebhookSecretResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"O\n\x12TestWebhookRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nwebhook_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"M\n\x13TestWebhookResponse\x12\x36\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32$.cadenza.composer.v1.WebhookDelivery\"v\n\x1cListWebhookDeliveriesRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"r\n\x1dListWebhookDeliveriesResponse\x12\x38\n\ndeliveries\x18\x01 \x03(\x0b\x32$.cadenza.composer.v1.WebhookDelivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x1cReplayWebhookDeliveryRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nwebhook_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0b\x64\x65livery_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"W\n\x1dReplayWebhookDeliveryResponse\x12\x36\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32$.cadenza.composer.v1.WebhookDelivery*\xd6\x01\n\x10WebhookEventKind\x12\"\n\x1eWEBHOOK_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aWEBHOOK_EVENT_KIND_STARTED\x10\x01\x12 \n\x1cWEBHOOK_EVENT_KIND_COMPLETED\x10\x02\x12\x1d\n\x19WEBHOOK_EVENT_KIND_FAILED\x10\x03\x12 \n\x1cWEBHOOK_EVENT_KIND_CANCELLED\x10\x04\x12\x1b\n\x17WEBHOOK_EVENT_KIND_TEST\x10\x05\x32\xbe\x0b\n\x0eWebhookService\x12\x8c\x01\n\rCreateWebhook\x12).cadenza.composer.v1.CreateWebhookRequest\x1a*.cadenza.composer.v1.CreateWebhookResponse\"$\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/webhooks:\x01*\x12\x8b\x01\n\nGetWebhook\x12&.cadenza.composer.v1.GetWebhookRequest\x1a\'.cadenza.composer.v1.GetWebhookResponse\",\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/webhooks/{webhook_id}\x12\x84\x01\n\x0cListWebhooks\x12(.cadenza.composer.v1.ListWebhooksRequest\x1a).cadenza.composer.v1.ListWebhooksResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/webhooks\x12\x97\x01\n\rUpdateWebhook\x12).cadenza.composer.v1.UpdateWebhookRequest\x1a*.cadenza.composer.v1.UpdateWebhookResponse\"/\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\"2\x1d/api/v1/webhooks/{webhook_id}:\x01*\x12\x94\x01\n\rDeleteWebhook\x12).cadenza.composer.v1.DeleteWebhookRequest\x1a*.cadenza.composer.v1.DeleteWebhookResponse\",\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1f*\x1d/api/v1/webhooks/{webhook_id}\x12\xad\x01\n\x13RotateWebhookSecret\x12/.cadenza.composer.v1.RotateWebhookSecretRequest\x1a\x30.cadenza.composer.v1.RotateWebhookSecretResponse\"3\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02)\"$/api/v1/webhooks/{webhook_id}/rotate:\x01*\x12\x98\x01\n\x0bTestWebhook\x12\'.cadenza.composer.v1.TestWebhookRequest\x1a(.cadenza.composer.v1.TestWebhookResponse\"6\xa8\xbb\x18\x02\xc0\xbb\x18\xca\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/webhooks/{webhook_id}/test:\x01*\x12\xb7\x01\n\x15ListWebhookDeliveries\x12\x31.cadenza.composer.v1.ListWebhookDeliveriesRequest\x1a\x32.cadenza.composer.v1.ListWebhookDeliveriesResponse\"7\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02*\x12(/api/v1/webhooks/{webhook_id}/deliveries\x12\xd1\x01\n\x15ReplayWebhookDelivery\x12\x31.cadenza.composer.v1.ReplayWebhookDeliveryRequest\x1a\x32.cadenza.composer.v1.ReplayWebhookDeliveryResponse\"Q\xa8\xbb\x18\x02\xc0\xbb\x18\xca\x01\x82\xd3\xe4\x93\x02\x42\"=/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)cadenza/composer/v1/webhook_service.proto\x12\x13\x63\x61\x64\x65nza.composer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x04\n\x07Webhook\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12:\n\x0b\x65vent_kinds\x18\x03 \x03(\x0e\x32%.cadenza.composer.v1.WebhookEventKind\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12>\n\x0cpause_reason\x18\x06 \x01(\x0e\x32(.cadenza.composer.v1.Webhook.PauseReason\x12\x36\n\x12\x66\x61iling_since_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x16old_secret_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x0bPauseReason\x12\x1c\n\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12PAUSE_REASON_OWNER\x10\x01\x12\x18\n\x14PAUSE_REASON_FAILING\x10\x02\x12\x15\n\x11PAUSE_REASON_GONE\x10\x03\"\xa2\x04\n\x0fWebhookDelivery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x12\n\nwebhook_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x39\n\nevent_kind\x18\x04 \x01(\x0e\x32%.cadenza.composer.v1.WebhookEventKind\x12\x0e\n\x06job_id\x18\x05 \x01(\t\x12\x39\n\x05state\x18\x06 \x01(\x0e\x32*.cadenza.composer.v1.WebhookDelivery.State\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\x13\n\x0bstatus_code\x18\x08 \x01(\x05\x12\r\n\x05\x65rror\x18\t \x01(\t\x12\x12\n\nlatency_ms\x18\n \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\treplay_of\x18\x0e \x01(\t\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x13\n\x0fSTATE_DELIVERED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"\xed\x01\n\x14\x43reateWebhookRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12;\n\x03url\x18\x02 \x01(\tB.\xbaH+r)\x10\x01\x18\x80\x10\x92\x02!https://hooks.example.com/cadenza\x12K\n\x0b\x65vent_kinds\x18\x03 \x03(\x0e\x32%.cadenza.composer.v1.WebhookEventKindB\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05\x82\x01\x02\x10\x01\x12.\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x19\xbaH\x16r\x14\x18\xc8\x01\x92\x02\x0eTells the band\"[\n\x15\x43reateWebhookResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"1\n\x11GetWebhookRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"C\n\x12GetWebhookResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\"O\n\x13ListWebhooksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x14ListWebhooksResponse\x12.\n\x08webhooks\x18\x01 \x03(\x0b\x32\x1c.cadenza.composer.v1.Webhook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x02\n\x14UpdateWebhookRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x03url\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x10H\x00\x88\x01\x01\x12K\n\x0b\x65vent_kinds\x18\x03 \x03(\x0e\x32%.cadenza.composer.v1.WebhookEventKindB\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05\x82\x01\x02\x10\x01\x12\x33\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x19\xbaH\x16r\x14\x18\xc8\x01\x92\x02\x0eTells the bandH\x01\x88\x01\x01\x12\x13\n\x06paused\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\x06\n\x04_urlB\x0e\n\x0c_descriptionB\t\n\x07_paused\"F\n\x15UpdateWebhookResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\"4\n\x14\x44\x65leteWebhookRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15\x44\x65leteWebhookResponse\"W\n\x1aRotateWebhookSecretRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nwebhook_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"a\n\x1bRotateWebhookSecretResponse\x12-\n\x07webhook\x18\x01 \x01(\x0b\x32\x1c.cadenza.composer.v1.Webhook\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"O\n\x12TestWebhookRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nwebhook_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"M\n\x13TestWebhookResponse\x12\x36\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32$.cadenza.composer.v1.WebhookDelivery\"v\n\x1cListWebhookDeliveriesRequest\x12\x1c\n\nwebhook_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"r\n\x1dListWebhookDeliveriesResponse\x12\x38\n\ndeliveries\x18\x01 \x03(\x0b\x32$.cadenza.composer.v1.WebhookDelivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x1cReplayWebhookDeliveryRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nwebhook_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0b\x64\x65livery_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"W\n\x1dReplayWebhookDeliveryResponse\x12\x36\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32$.cadenza.composer.v1.WebhookDelivery*\xd6\x01\n\x10WebhookEventKind\x12\"\n\x1eWEBHOOK_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aWEBHOOK_EVENT_KIND_STARTED\x10\x01\x12 \n\x1cWEBHOOK_EVENT_KIND_COMPLETED\x10\x02\x12\x1d\n\x19WEBHOOK_EVENT_KIND_FAILED\x10\x03\x12 \n\x1cWEBHOOK_EVENT_KIND_CANCELLED\x10\x04\x12\x1b\n\x17WEBHOOK_EVENT_KIND_TEST\x10\x05\x32\xbe\x0b\n\x0eWebhookService\x12\x8c\x01\n\rCreateWebhook\x12).cadenza.composer.v1.CreateWebhookRequest\x1a*.cadenza.composer.v1.CreateWebhookResponse\"$\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/webhooks:\x01*\x12\x8b\x01\n\nGetWebhook\x12&.cadenza.composer.v1.GetWebhookRequest\x1a\'.cadenza.composer.v1.GetWebhookResponse\",\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/webhooks/{webhook_id}\x12\x84\x01\n\x0cListWebhooks\x12(.cadenza.composer.v1.ListWebhooksRequest\x1a).cadenza.composer.v1.ListWebhooksResponse\"\x1f\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/webhooks\x12\x97\x01\n\rUpdateWebhook\x12).cadenza.composer.v1.UpdateWebhookRequest\x1a*.cadenza.composer.v1.UpdateWebhookResponse\"/\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\"2\x1d/api/v1/webhooks/{webhook_id}:\x01*\x12\x94\x01\n\rDeleteWebhook\x12).cadenza.composer.v1.DeleteWebhookRequest\x1a*.cadenza.composer.v1.DeleteWebhookResponse\",\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1f*\x1d/api/v1/webhooks/{webhook_id}\x12\xad\x01\n\x13RotateWebhookSecret\x12/.cadenza.composer.v1.RotateWebhookSecretRequest\x1a\x30.cadenza.composer.v1.RotateWebhookSecretResponse\"3\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02)\"$/api/v1/webhooks/{webhook_id}/rotate:\x01*\x12\x98\x01\n\x0bTestWebhook\x12\'.cadenza.composer.v1.TestWebhookRequest\x1a(.cadenza.composer.v1.TestWebhookResponse\"6\xa8\xbb\x18\x02\xc0\xbb\x18\xca\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/webhooks/{webhook_id}/test:\x01*\x12\xb7\x01\n\x15ListWebhookDeliveries\x12\x31.cadenza.composer.v1.ListWebhookDeliveriesRequest\x1a\x32.cadenza.composer.v1.ListWebhookDeliveriesResponse\"7\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02*\x12(/api/v1/webhooks/{webhook_id}/deliveries\x12\xd1\x01\n\x15ReplayWebhookDelivery\x12\x31.cadenza.composer.v1.ReplayWebhookDeliveryRequest\x1a\x32.cadenza.composer.v1.ReplayWebhookDeliveryResponse\"Q\xa8\xbb\x18\x02\xc0\xbb\x18\xca\x01\x82\xd3\xe4\x93\x02\x42\"=/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['url']._loaded_options = None
-  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['url']._serialized_options = b'\272H\007r\005\020\001\030\200\020'
+  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['url']._serialized_options = b'\272H+r)\020\001\030\200\020\222\002!https://hooks.example.com/cadenza'
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['event_kinds']._loaded_options = None
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['event_kinds']._serialized_options = b'\272H\014\222\001\t\020\010\"\005\202\001\002\020\001'
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['description']._serialized_options = b'\272H\026r\024\030\310\001\222\002\016Tells the band'
   _globals['_CREATEWEBHOOKRESPONSE'].fields_by_name['secret']._loaded_options = None
   _globals['_CREATEWEBHOOKRESPONSE'].fields_by_name['secret']._serialized_options = b'\200\001\001'
   _globals['_GETWEBHOOKREQUEST'].fields_by_name['webhook_id']._loaded_options = None
@@ -58,7 +58,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['event_kinds']._loaded_options = None
   _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['event_kinds']._serialized_options = b'\272H\014\222\001\t\020\010\"\005\202\001\002\020\001'
   _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['description']._serialized_options = b'\272H\026r\024\030\310\001\222\002\016Tells the band'
   _globals['_DELETEWEBHOOKREQUEST'].fields_by_name['webhook_id']._loaded_options = None
   _globals['_DELETEWEBHOOKREQUEST'].fields_by_name['webhook_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ROTATEWEBHOOKSECRETREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -101,8 +101,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKSERVICE'].methods_by_name['ListWebhookDeliveries']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002*\022(/api/v1/webhooks/{webhook_id}/deliveries'
   _globals['_WEBHOOKSERVICE'].methods_by_name['ReplayWebhookDelivery']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['ReplayWebhookDelivery']._serialized_options = b'\250\273\030\002\300\273\030\312\001\202\323\344\223\002B\"=/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay:\001*'
-  _globals['_WEBHOOKEVENTKIND']._serialized_start=3058
-  _globals['_WEBHOOKEVENTKIND']._serialized_end=3272
+  _globals['_WEBHOOKEVENTKIND']._serialized_start=3128
+  _globals['_WEBHOOKEVENTKIND']._serialized_end=3342
   _globals['_WEBHOOK']._serialized_start=193
   _globals['_WEBHOOK']._serialized_end=728
   _globals['_WEBHOOK_PAUSEREASON']._serialized_start=612
@@ -112,41 +112,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKDELIVERY_STATE']._serialized_start=1189
   _globals['_WEBHOOKDELIVERY_STATE']._serialized_end=1277
   _globals['_CREATEWEBHOOKREQUEST']._serialized_start=1280
-  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=1464
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=1466
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=1557
-  _globals['_GETWEBHOOKREQUEST']._serialized_start=1559
-  _globals['_GETWEBHOOKREQUEST']._serialized_end=1608
-  _globals['_GETWEBHOOKRESPONSE']._serialized_start=1610
-  _globals['_GETWEBHOOKRESPONSE']._serialized_end=1677
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=1679
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=1758
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=1760
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=1855
-  _globals['_UPDATEWEBHOOKREQUEST']._serialized_start=1858
-  _globals['_UPDATEWEBHOOKREQUEST']._serialized_end=2109
-  _globals['_UPDATEWEBHOOKRESPONSE']._serialized_start=2111
-  _globals['_UPDATEWEBHOOKRESPONSE']._serialized_end=2181
-  _globals['_DELETEWEBHOOKREQUEST']._serialized_start=2183
-  _globals['_DELETEWEBHOOKREQUEST']._serialized_end=2235
-  _globals['_DELETEWEBHOOKRESPONSE']._serialized_start=2237
-  _globals['_DELETEWEBHOOKRESPONSE']._serialized_end=2260
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=2262
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=2349
-  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_start=2351
-  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_end=2448
-  _globals['_TESTWEBHOOKREQUEST']._serialized_start=2450
-  _globals['_TESTWEBHOOKREQUEST']._serialized_end=2529
-  _globals['_TESTWEBHOOKRESPONSE']._serialized_start=2531
-  _globals['_TESTWEBHOOKRESPONSE']._serialized_end=2608
-  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_start=2610
-  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_end=2728
-  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_start=2730
-  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_end=2844
-  _globals['_REPLAYWEBHOOKDELIVERYREQUEST']._serialized_start=2846
-  _globals['_REPLAYWEBHOOKDELIVERYREQUEST']._serialized_end=2966
-  _globals['_REPLAYWEBHOOKDELIVERYRESPONSE']._serialized_start=2968
-  _globals['_REPLAYWEBHOOKDELIVERYRESPONSE']._serialized_end=3055
-  _globals['_WEBHOOKSERVICE']._serialized_start=3275
-  _globals['_WEBHOOKSERVICE']._serialized_end=4745
+  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=1517
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=1519
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=1610
+  _globals['_GETWEBHOOKREQUEST']._serialized_start=1612
+  _globals['_GETWEBHOOKREQUEST']._serialized_end=1661
+  _globals['_GETWEBHOOKRESPONSE']._serialized_start=1663
+  _globals['_GETWEBHOOKRESPONSE']._serialized_end=1730
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=1732
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=1811
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=1813
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=1908
+  _globals['_UPDATEWEBHOOKREQUEST']._serialized_start=1911
+  _globals['_UPDATEWEBHOOKREQUEST']._serialized_end=2179
+  _globals['_UPDATEWEBHOOKRESPONSE']._serialized_start=2181
+  _globals['_UPDATEWEBHOOKRESPONSE']._serialized_end=2251
+  _globals['_DELETEWEBHOOKREQUEST']._serialized_start=2253
+  _globals['_DELETEWEBHOOKREQUEST']._serialized_end=2305
+  _globals['_DELETEWEBHOOKRESPONSE']._serialized_start=2307
+  _globals['_DELETEWEBHOOKRESPONSE']._serialized_end=2330
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=2332
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=2419
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_start=2421
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_end=2518
+  _globals['_TESTWEBHOOKREQUEST']._serialized_start=2520
+  _globals['_TESTWEBHOOKREQUEST']._serialized_end=2599
+  _globals['_TESTWEBHOOKRESPONSE']._serialized_start=2601
+  _globals['_TESTWEBHOOKRESPONSE']._serialized_end=2678
+  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_start=2680
+  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_end=2798
+  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_start=2800
+  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_end=2914
+  _globals['_REPLAYWEBHOOKDELIVERYREQUEST']._serialized_start=2916
+  _globals['_REPLAYWEBHOOKDELIVERYREQUEST']._serialized_end=3036
+  _globals['_REPLAYWEBHOOKDELIVERYRESPONSE']._serialized_start=3038
+  _globals['_REPLAYWEBHOOKDELIVERYRESPONSE']._serialized_end=3125
+  _globals['_WEBHOOKSERVICE']._serialized_start=3345
+  _globals['_WEBHOOKSERVICE']._serialized_end=4815
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/cadenza/media/v1/resumable_upload_service.proto\x12\x10\x63\x61\x64\x65nza.media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$cadenza/media/v1/asset_service.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x01\n\x0fResumableUpload\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05\x61sset\x18\x05 \x01(\x0b\x32\x17.cadenza.media.v1.Asset\"\xb5\x01\n\x13\x43reateUploadRequest\x12\x1a\n\x08\x66ilename\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x1d\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x7f\x12\x1b\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x06sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"I\n\x14\x43reateUploadResponse\x12\x31\n\x06upload\x18\x01 \x01(\x0b\x32!.cadenza.media.v1.ResumableUpload\".\n\x10GetUploadRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"F\n\x11GetUploadResponse\x12\x31\n\x06upload\x18\x01 \x01(\x0b\x32!.cadenza.media.v1.ResumableUpload\"\x89\x01\n\x13\x41ppendUploadRequest\x12\x1d\n\x08\x61sset_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0coffset_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\x08\x63hecksum\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x05\x63hunk\x18\x04 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@\"I\n\x14\x41ppendUploadResponse\x12\x31\n\x06upload\x18\x01 \x01(\x0b\x32!.cadenza.media.v1.ResumableUpload\"1\n\x13\x44\x65leteUploadRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14\x44\x65leteUploadResponse2\xe0\x04\n\x16ResumableUploadService\x12\x82\x01\n\x0c\x43reateUpload\x12%.cadenza.media.v1.CreateUploadRequest\x1a&.cadenza.media.v1.CreateUploadResponse\"#\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/uploads:\x01*\x12\x7f\n\tGetUpload\x12\".cadenza.media.v1.GetUploadRequest\x1a#.cadenza.media.v1.GetUploadResponse\")\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/uploads/{asset_id}\x12\xb4\x01\n\x0c\x41ppendUpload\x12%.cadenza.media.v1.AppendUploadRequest\x1a&.cadenza.media.v1.AppendUploadResponse\"S\x90\x02\x02\xa8\xbb\x18\x02\xb8\xbb\x18\xc0\xeem\x82\xd3\xe4\x93\x02@2\x1a/api/v1/uploads/{asset_id}:\x01*Z\x1f\"\x1a/api/v1/uploads/{asset_id}:\x01*(\x01\x12\x88\x01\n\x0c\x44\x65leteUpload\x12%.cadenza.media.v1.DeleteUploadRequest\x1a&.cadenza.media.v1.DeleteUploadResponse\")\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/uploads/{asset_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/cadenza/media/v1/resumable_upload_service.proto\x12\x10\x63\x61\x64\x65nza.media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$cadenza/media/v1/asset_service.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x01\n\x0fResumableUpload\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05\x61sset\x18\x05 \x01(\x0b\x32\x17.cadenza.media.v1.Asset\"\xcf\x01\n\x13\x43reateUploadRequest\x12$\n\x08\x66ilename\x18\x01 \x01(\tB\x12\xbaH\x0fr\r\x18\xff\x01\x92\x02\x07hum.wav\x12)\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x13\xbaH\x10r\x0e\x18\x7f\x92\x02\taudio/wav\x12\x1f\n\nsize_bytes\x18\x03 \x01(\x03\x42\x0b\xbaH\x08\"\x06(\x00H\xb4\xb1\x05\x12(\n\x06sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"I\n\x14\x43reateUploadResponse\x12\x31\n\x06upload\x18\x01 \x01(\x0b\x32!.cadenza.media.v1.ResumableUpload\".\n\x10GetUploadRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"F\n\x11GetUploadResponse\x12\x31\n\x06upload\x18\x01 \x01(\x0b\x32!.cadenza.media.v1.ResumableUpload\"\x89\x01\n\x13\x41ppendUploadRequest\x12\x1d\n\x08\x61sset_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0coffset_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\x08\x63hecksum\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x05\x63hunk\x18\x04 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@\"I\n\x14\x41ppendUploadResponse\x12\x31\n\x06upload\x18\x01 \x01(\x0b\x32!.cadenza.media.v1.ResumableUpload\"1\n\x13\x44\x65leteUploadRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14\x44\x65leteUploadResponse2\xe0\x04\n\x16ResumableUploadService\x12\x82\x01\n\x0c\x43reateUpload\x12%.cadenza.media.v1.CreateUploadRequest\x1a&.cadenza.media.v1.CreateUploadResponse\"#\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/uploads:\x01*\x12\x7f\n\tGetUpload\x12\".cadenza.media.v1.GetUploadRequest\x1a#.cadenza.media.v1.GetUploadResponse\")\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/uploads/{asset_id}\x12\xb4\x01\n\x0c\x41ppendUpload\x12%.cadenza.media.v1.AppendUploadRequest\x1a&.cadenza.media.v1.AppendUploadResponse\"S\x90\x02\x02\xa8\xbb\x18\x02\xb8\xbb\x18\xc0\xeem\x82\xd3\xe4\x93\x02@2\x1a/api/v1/uploads/{asset_id}:\x01*Z\x1f\"\x1a/api/v1/uploads/{asset_id}:\x01*(\x01\x12\x88\x01\n\x0c\x44\x65leteUpload\x12%.cadenza.media.v1.DeleteUploadRequest\x1a&.cadenza.media.v1.DeleteUploadResponse\")\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/uploads/{asset_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.media.v1.resumable_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['filename']._loaded_options = None
-  _globals['_CREATEUPLOADREQUEST'].fields_by_name['filename']._serialized_options = b'\272H\005r\003\030\377\001'
+  _globals['_CREATEUPLOADREQUEST'].fields_by_name['filename']._serialized_options = b'\272H\017r\r\030\377\001\222\002\007hum.wav'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['content_type']._loaded_options = None
-  _globals['_CREATEUPLOADREQUEST'].fields_by_name['content_type']._serialized_options = b'\272H\004r\002\030\177'
+  _globals['_CREATEUPLOADREQUEST'].fields_by_name['content_type']._serialized_options = b'\272H\020r\016\030\177\222\002\taudio/wav'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['size_bytes']._loaded_options = None
-  _globals['_CREATEUPLOADREQUEST'].fields_by_name['size_bytes']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_CREATEUPLOADREQUEST'].fields_by_name['size_bytes']._serialized_options = b'\272H\010\"\006(\000H\264\261\005'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['sha256']._loaded_options = None
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['sha256']._serialized_options = b'\272H\025r\0202\016^[0-9a-f]{64}$\330\001\001'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -69,21 +69,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMABLEUPLOAD']._serialized_start=234
   _globals['_RESUMABLEUPLOAD']._serialized_end=400
   _globals['_CREATEUPLOADREQUEST']._serialized_start=403
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=584
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=586
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=659
-  _globals['_GETUPLOADREQUEST']._serialized_start=661
-  _globals['_GETUPLOADREQUEST']._serialized_end=707
-  _globals['_GETUPLOADRESPONSE']._serialized_start=709
-  _globals['_GETUPLOADRESPONSE']._serialized_end=779
-  _globals['_APPENDUPLOADREQUEST']._serialized_start=782
-  _globals['_APPENDUPLOADREQUEST']._serialized_end=919
-  _globals['_APPENDUPLOADRESPONSE']._serialized_start=921
-  _globals['_APPENDUPLOADRESPONSE']._serialized_end=994
-  _globals['_DELETEUPLOADREQUEST']._serialized_start=996
-  _globals['_DELETEUPLOADREQUEST']._serialized_end=1045
-  _globals['_DELETEUPLOADRESPONSE']._serialized_start=1047
-  _globals['_DELETEUPLOADRESPONSE']._serialized_end=1069
-  _globals['_RESUMABLEUPLOADSERVICE']._serialized_start=1072
-  _globals['_RESUMABLEUPLOADSERVICE']._serialized_end=1680
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=610
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=612
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=685
+  _globals['_GETUPLOADREQUEST']._serialized_start=687
+  _globals['_GETUPLOADREQUEST']._serialized_end=733
+  _globals['_GETUPLOADRESPONSE']._serialized_start=735
+  _globals['_GETUPLOADRESPONSE']._serialized_end=805
+  _globals['_APPENDUPLOADREQUEST']._serialized_start=808
+  _globals['_APPENDUPLOADREQUEST']._serialized_end=945
+  _globals['_APPENDUPLOADRESPONSE']._serialized_start=947
+  _globals['_APPENDUPLOADRESPONSE']._serialized_end=1020
+  _globals['_DELETEUPLOADREQUEST']._serialized_start=1022
+  _globals['_DELETEUPLOADREQUEST']._serialized_end=1071
+  _globals['_DELETEUPLOADRESPONSE']._serialized_start=1073
+  _globals['_DELETEUPLOADRESPONSE']._serialized_end=1095
+  _globals['_RESUMABLEUPLOADSERVICE']._serialized_start=1098
+  _globals['_RESUMABLEUPLOADSERVICE']._serialized_end=1706
 # @@protoc_insertion_point(module_scope)

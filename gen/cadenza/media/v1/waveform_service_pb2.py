@@ -27,7 +27,7 @@ from cadenza.options.v1 import options_pb2 as cadenza_dot_options_dot_v1_dot_opt
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cadenza/media/v1/waveform_service.proto\x12\x10\x63\x61\x64\x65nza.media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"M\n\x12GetWaveformRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nmax_length\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"\xf6\x01\n\x13GetWaveformResponse\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x13\n\x0bsample_rate\x18\x03 \x01(\x05\x12\x19\n\x11samples_per_pixel\x18\x04 \x01(\x05\x12\x0c\n\x04\x62its\x18\x05 \x01(\x05\x12\x0e\n\x06length\x18\x06 \x01(\x05\x12\x10\n\x04\x64\x61ta\x18\x07 \x03(\x11\x42\x02\x10\x01\x12\x1a\n\rloudness_lufs\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0etrue_peak_dbtp\x18\t \x01(\x01H\x01\x88\x01\x01\x42\x10\n\x0e_loudness_lufsB\x11\n\x0f_true_peak_dbtp2\xa1\x01\n\x0fWaveformService\x12\x8d\x01\n\x0bGetWaveform\x12$.cadenza.media.v1.GetWaveformRequest\x1a%.cadenza.media.v1.GetWaveformResponse\"1\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02$\x12\"/api/v1/assets/{asset_id}/waveformb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cadenza/media/v1/waveform_service.proto\x12\x10\x63\x61\x64\x65nza.media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"P\n\x12GetWaveformRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\nmax_length\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05(\x00@\xa0\x06\"\xf6\x01\n\x13GetWaveformResponse\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x13\n\x0bsample_rate\x18\x03 \x01(\x05\x12\x19\n\x11samples_per_pixel\x18\x04 \x01(\x05\x12\x0c\n\x04\x62its\x18\x05 \x01(\x05\x12\x0e\n\x06length\x18\x06 \x01(\x05\x12\x10\n\x04\x64\x61ta\x18\x07 \x03(\x11\x42\x02\x10\x01\x12\x1a\n\rloudness_lufs\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0etrue_peak_dbtp\x18\t \x01(\x01H\x01\x88\x01\x01\x42\x10\n\x0e_loudness_lufsB\x11\n\x0f_true_peak_dbtp2\xa1\x01\n\x0fWaveformService\x12\x8d\x01\n\x0bGetWaveform\x12$.cadenza.media.v1.GetWaveformRequest\x1a%.cadenza.media.v1.GetWaveformResponse\"1\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02$\x12\"/api/v1/assets/{asset_id}/waveformb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,15 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETWAVEFORMREQUEST'].fields_by_name['asset_id']._loaded_options = None
   _globals['_GETWAVEFORMREQUEST'].fields_by_name['asset_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETWAVEFORMREQUEST'].fields_by_name['max_length']._loaded_options = None
-  _globals['_GETWAVEFORMREQUEST'].fields_by_name['max_length']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_GETWAVEFORMREQUEST'].fields_by_name['max_length']._serialized_options = b'\272H\007\032\005(\000@\240\006'
   _globals['_GETWAVEFORMRESPONSE'].fields_by_name['data']._loaded_options = None
   _globals['_GETWAVEFORMRESPONSE'].fields_by_name['data']._serialized_options = b'\020\001'
   _globals['_WAVEFORMSERVICE'].methods_by_name['GetWaveform']._loaded_options = None
   _globals['_WAVEFORMSERVICE'].methods_by_name['GetWaveform']._serialized_options = b'\220\002\001\250\273\030\002\202\323\344\223\002$\022\"/api/v1/assets/{asset_id}/waveform'
   _globals['_GETWAVEFORMREQUEST']._serialized_start=154
-  _globals['_GETWAVEFORMREQUEST']._serialized_end=231
-  _globals['_GETWAVEFORMRESPONSE']._serialized_start=234
-  _globals['_GETWAVEFORMRESPONSE']._serialized_end=480
-  _globals['_WAVEFORMSERVICE']._serialized_start=483
-  _globals['_WAVEFORMSERVICE']._serialized_end=644
+  _globals['_GETWAVEFORMREQUEST']._serialized_end=234
+  _globals['_GETWAVEFORMRESPONSE']._serialized_start=237
+  _globals['_GETWAVEFORMRESPONSE']._serialized_end=483
+  _globals['_WAVEFORMSERVICE']._serialized_start=486
+  _globals['_WAVEFORMSERVICE']._serialized_end=647
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cadenza/share/v1/report_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x06Report\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.cadenza.share.v1.ReportReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\rReportedShare\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12\x14\n\x0creport_count\x18\x04 \x01(\x05\x12)\n\x07reports\x18\x05 \x03(\x0b\x32\x18.cadenza.share.v1.Report\"\xa7\x01\n\x12ReportShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12:\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.cadenza.share.v1.ReportReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x07message\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1b\n\x06ticket\x18\x04 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\x15\n\x13ReportShareResponse\"N\n\x12ListReportsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x13ListReportsResponse\x12/\n\x06shares\x18\x01 \x03(\x0b\x32\x1f.cadenza.share.v1.ReportedShare\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"H\n\x14\x44\x65\x63ideReportsRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x11\n\ttake_down\x18\x02 \x01(\x08\"\x17\n\x15\x44\x65\x63ideReportsResponse*\xc9\x01\n\x0cReportReason\x12\x1d\n\x19REPORT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_REASON_COPYRIGHT\x10\x01\x12\x17\n\x13REPORT_REASON_ABUSE\x10\x02\x12\x18\n\x14REPORT_REASON_SEXUAL\x10\x03\x12\x16\n\x12REPORT_REASON_SPAM\x10\x04\x12\x19\n\x15REPORT_REASON_PRIVACY\x10\x05\x12\x17\n\x13REPORT_REASON_OTHER\x10\x06\x32\xb0\x03\n\rReportService\x12\x82\x01\n\x0bReportShare\x12$.cadenza.share.v1.ReportShareRequest\x1a%.cadenza.share.v1.ReportShareResponse\"&\x90\x02\x02\xa8\xbb\x18\x01\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/reports:\x01*\x12\x80\x01\n\x0bListReports\x12$.cadenza.share.v1.ListReportsRequest\x1a%.cadenza.share.v1.ListReportsResponse\"$\x90\x02\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/admin/reports\x12\x96\x01\n\rDecideReports\x12&.cadenza.share.v1.DecideReportsRequest\x1a\'.cadenza.share.v1.DecideReportsResponse\"4\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\'\"\"/api/v1/admin/reports/{share_code}:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cadenza/share/v1/report_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x06Report\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.cadenza.share.v1.ReportReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\rReportedShare\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12\x14\n\x0creport_count\x18\x04 \x01(\x05\x12)\n\x07reports\x18\x05 \x03(\x0b\x32\x18.cadenza.share.v1.Report\"\xc9\x01\n\x12ReportShareRequest\x12*\n\nshare_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18 \x92\x02\nb7Kq2mXw9a\x12:\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.cadenza.share.v1.ReportReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12.\n\x07message\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x18\xe8\x07\x92\x02\x12These are my words\x12\x1b\n\x06ticket\x18\x04 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\x15\n\x13ReportShareResponse\"N\n\x12ListReportsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x13ListReportsResponse\x12/\n\x06shares\x18\x01 \x03(\x0b\x32\x1f.cadenza.share.v1.ReportedShare\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x14\x44\x65\x63ideReportsRequest\x12*\n\nshare_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18 \x92\x02\nb7Kq2mXw9a\x12\x11\n\ttake_down\x18\x02 \x01(\x08\"\x17\n\x15\x44\x65\x63ideReportsResponse*\xc9\x01\n\x0cReportReason\x12\x1d\n\x19REPORT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_REASON_COPYRIGHT\x10\x01\x12\x17\n\x13REPORT_REASON_ABUSE\x10\x02\x12\x18\n\x14REPORT_REASON_SEXUAL\x10\x03\x12\x16\n\x12REPORT_REASON_SPAM\x10\x04\x12\x19\n\x15REPORT_REASON_PRIVACY\x10\x05\x12\x17\n\x13REPORT_REASON_OTHER\x10\x06\x32\xb0\x03\n\rReportService\x12\x82\x01\n\x0bReportShare\x12$.cadenza.share.v1.ReportShareRequest\x1a%.cadenza.share.v1.ReportShareResponse\"&\x90\x02\x02\xa8\xbb\x18\x01\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/reports:\x01*\x12\x80\x01\n\x0bListReports\x12$.cadenza.share.v1.ListReportsRequest\x1a%.cadenza.share.v1.ListReportsResponse\"$\x90\x02\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/admin/reports\x12\x96\x01\n\rDecideReports\x12&.cadenza.share.v1.DecideReportsRequest\x1a\'.cadenza.share.v1.DecideReportsResponse\"4\x90\x02\x02\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\'\"\"/api/v1/admin/reports/{share_code}:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cadenza.share.v1.report_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPORTSHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
-  _globals['_REPORTSHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_REPORTSHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\023r\021\020\001\030 \222\002\nb7Kq2mXw9a'
   _globals['_REPORTSHAREREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_REPORTSHAREREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_REPORTSHAREREQUEST'].fields_by_name['message']._loaded_options = None
-  _globals['_REPORTSHAREREQUEST'].fields_by_name['message']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_REPORTSHAREREQUEST'].fields_by_name['message']._serialized_options = b'\272H\032r\030\030\350\007\222\002\022These are my words'
   _globals['_REPORTSHAREREQUEST'].fields_by_name['ticket']._loaded_options = None
   _globals['_REPORTSHAREREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\005r\003\030\200\001'
   _globals['_LISTREPORTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -48,31 +48,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTREPORTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTREPORTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_DECIDEREPORTSREQUEST'].fields_by_name['share_code']._loaded_options = None
-  _globals['_DECIDEREPORTSREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_DECIDEREPORTSREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\023r\021\020\001\030 \222\002\nb7Kq2mXw9a'
   _globals['_REPORTSERVICE'].methods_by_name['ReportShare']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['ReportShare']._serialized_options = b'\220\002\002\250\273\030\001\300\273\030\311\001\202\323\344\223\002\024\"\017/api/v1/reports:\001*'
   _globals['_REPORTSERVICE'].methods_by_name['ListReports']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['ListReports']._serialized_options = b'\220\002\001\250\273\030\003\202\323\344\223\002\027\022\025/api/v1/admin/reports'
   _globals['_REPORTSERVICE'].methods_by_name['DecideReports']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['DecideReports']._serialized_options = b'\220\002\002\250\273\030\003\202\323\344\223\002\'\"\"/api/v1/admin/reports/{share_code}:\001*'
-  _globals['_REPORTREASON']._serialized_start=917
-  _globals['_REPORTREASON']._serialized_end=1118
+  _globals['_REPORTREASON']._serialized_start=964
+  _globals['_REPORTREASON']._serialized_end=1165
   _globals['_REPORT']._serialized_start=185
   _globals['_REPORT']._serialized_end=307
   _globals['_REPORTEDSHARE']._serialized_start=310
   _globals['_REPORTEDSHARE']._serialized_end=445
   _globals['_REPORTSHAREREQUEST']._serialized_start=448
-  _globals['_REPORTSHAREREQUEST']._serialized_end=615
-  _globals['_REPORTSHARERESPONSE']._serialized_start=617
-  _globals['_REPORTSHARERESPONSE']._serialized_end=638
-  _globals['_LISTREPORTSREQUEST']._serialized_start=640
-  _globals['_LISTREPORTSREQUEST']._serialized_end=718
-  _globals['_LISTREPORTSRESPONSE']._serialized_start=720
-  _globals['_LISTREPORTSRESPONSE']._serialized_end=815
-  _globals['_DECIDEREPORTSREQUEST']._serialized_start=817
-  _globals['_DECIDEREPORTSREQUEST']._serialized_end=889
-  _globals['_DECIDEREPORTSRESPONSE']._serialized_start=891
-  _globals['_DECIDEREPORTSRESPONSE']._serialized_end=914
-  _globals['_REPORTSERVICE']._serialized_start=1121
-  _globals['_REPORTSERVICE']._serialized_end=1553
+  _globals['_REPORTSHAREREQUEST']._serialized_end=649
+  _globals['_REPORTSHARERESPONSE']._serialized_start=651
+  _globals['_REPORTSHARERESPONSE']._serialized_end=672
+  _globals['_LISTREPORTSREQUEST']._serialized_start=674
+  _globals['_LISTREPORTSREQUEST']._serialized_end=752
+  _globals['_LISTREPORTSRESPONSE']._serialized_start=754
+  _globals['_LISTREPORTSRESPONSE']._serialized_end=849
+  _globals['_DECIDEREPORTSREQUEST']._serialized_start=851
+  _globals['_DECIDEREPORTSREQUEST']._serialized_end=936
+  _globals['_DECIDEREPORTSRESPONSE']._serialized_start=938
+  _globals['_DECIDEREPORTSRESPONSE']._serialized_end=961
+  _globals['_REPORTSERVICE']._serialized_start=1168
+  _globals['_REPORTSERVICE']._serialized_end=1600
 # @@protoc_insertion_point(module_scope)

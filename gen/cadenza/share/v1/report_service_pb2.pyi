@@ -143,7 +143,7 @@ class ReportShareRequest(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     reason: Global___ReportReason.ValueType
     """What is wrong with it."""
     message: _builtins.str
@@ -246,7 +246,7 @@ class DecideReportsRequest(_message.Message):
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     TAKE_DOWN_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     take_down: _builtins.bool
     """Whether it is taken down; false leaves it standing, or lets it stand again."""
     def __init__(

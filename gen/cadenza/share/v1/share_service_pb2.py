@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/share/v1/share_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x03\n\x05Share\x12\x10\n\x08share_id\x18\x01 \x01(\t\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.Share.State\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nview_count\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06listed\x18\t \x01(\x08\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locked\x18\x0c \x01(\x08\x12\x12\n\nplay_count\x18\r \x01(\x03\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\x12\x14\n\x10STATE_TAKEN_DOWN\x10\x04\"\xe3\x02\n\x0bSharedTrack\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\taudio_url\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x11\n\tcover_url\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x0e\n\x06lyrics\x18\t \x01(\t\x12\x11\n\x05peaks\x18\n \x03(\x05\x42\x02\x10\x01\x12\x10\n\x08link_url\x18\x0b \x01(\t\x12\x0e\n\x06\x63hords\x18\x0c \x03(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08provider\x18\x0e \x01(\t\x12+\n\x05lines\x18\x0f \x03(\x0b\x32\x1c.cadenza.share.v1.SharedLine\x12\x12\n\nplay_count\x18\x10 \x01(\x03\"q\n\nSharedLine\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x33\n\tsyllables\x18\x04 \x03(\x0b\x32 .cadenza.share.v1.SharedSyllable\"@\n\x0eSharedSyllable\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\"\xab\x03\n\x12\x43reateShareRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x0bshare_types\x18\x02 \x03(\x0e\x32\x1b.cadenza.share.v1.ShareTypeB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x00\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x01\x88\x01\x01\x42\r\n\x0b_lifetime_sB\x0b\n\t_password\"\x9c\x01\n\x13\x43reateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08link_url\x18\x03 \x01(\t\x12\x12\n\nwxcode_url\x18\x04 \x01(\t\x12\x12\n\nscheme_url\x18\x05 \x01(\t\x12\x0f\n\x07pending\x18\x06 \x01(\x08\"Q\n\x13ResolveShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"K\n\x14ResolveShareResponse\x12\x33\n\x0cshared_track\x18\x01 \x01(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\"Q\n\x12UnlockShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1c\n\x08password\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18@\"[\n\x13UnlockShareResponse\x12\x13\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10PlayShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\'\n\x11PlayShareResponse\x12\x12\n\nplay_count\x18\x01 \x01(\x03\"M\n\x11ListSharesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"V\n\x12ListSharesResponse\x12\'\n\x06shares\x18\x01 \x03(\x0b\x32\x17.cadenza.share.v1.Share\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x03\n\x12UpdateShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x13\n\x06listed\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x84\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42k\xbaHh\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x01\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x02\x88\x01\x01\x42\t\n\x07_listedB\r\n\x0b_lifetime_sB\x0b\n\t_password\"=\n\x13UpdateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\"\xbd\x01\n\x16ListPublicSongsRequest\x12\x19\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x36\n\x05order\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.PublicOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05query\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\"`\n\x17ListPublicSongsResponse\x12,\n\x05songs\x18\x01 \x03(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x10OpenSoundRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\r\n\x05\x63over\x18\x03 \x01(\x08\"%\n\x11OpenSoundResponse\x12\x10\n\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01\"3\n\x12RevokeShareRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"=\n\x13RevokeShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share*j\n\tShareType\x12\x1a\n\x16SHARE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHARE_TYPE_LINK\x10\x01\x12\x15\n\x11SHARE_TYPE_WXCODE\x10\x02\x12\x15\n\x11SHARE_TYPE_SCHEME\x10\x03*b\n\x0bPublicOrder\x12\x1c\n\x18PUBLIC_ORDER_UNSPECIFIED\x10\x00\x12\x17\n\x13PUBLIC_ORDER_NEWEST\x10\x01\x12\x1c\n\x18PUBLIC_ORDER_MOST_PLAYED\x10\x02\x32\xd2\t\n\x0cShareService\x12\x92\x01\n\x0b\x43reateShare\x12$.cadenza.share.v1.CreateShareRequest\x1a%.cadenza.share.v1.CreateShareResponse\"6\x90\x02\x02\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/tracks/{track_id}/share:\x01*\x12\x89\x01\n\x0cResolveShare\x12%.cadenza.share.v1.ResolveShareRequest\x1a&.cadenza.share.v1.ResolveShareResponse\"*\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/shares/{share_code}\x12\x90\x01\n\x0bUnlockShare\x12$.cadenza.share.v1.UnlockShareRequest\x1a%.cadenza.share.v1.UnlockShareResponse\"4\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/shares/{share_code}/unlock:\x01*\x12\x88\x01\n\tPlayShare\x12\".cadenza.share.v1.PlayShareRequest\x1a#.cadenza.share.v1.PlayShareResponse\"2\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02%\" /api/v1/shares/{share_code}/play:\x01*\x12v\n\nListShares\x12#.cadenza.share.v1.ListSharesRequest\x1a$.cadenza.share.v1.ListSharesResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/shares\x12\x89\x01\n\x0bUpdateShare\x12$.cadenza.share.v1.UpdateShareRequest\x1a%.cadenza.share.v1.UpdateShareResponse\"-\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 2\x1b/api/v1/shares/{share_code}:\x01*\x12\x8b\x01\n\x0fListPublicSongs\x12(.cadenza.share.v1.ListPublicSongsRequest\x1a).cadenza.share.v1.ListPublicSongsResponse\"#\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/public/songs\x12h\n\tOpenSound\x12\".cadenza.share.v1.OpenSoundRequest\x1a#.cadenza.share.v1.OpenSoundResponse\"\x12\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x07gateway\x12\x86\x01\n\x0bRevokeShare\x12$.cadenza.share.v1.RevokeShareRequest\x1a%.cadenza.share.v1.RevokeShareResponse\"*\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/shares/{share_code}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/share/v1/share_service.proto\x12\x10\x63\x61\x64\x65nza.share.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x03\n\x05Share\x12\x10\n\x08share_id\x18\x01 \x01(\t\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.Share.State\x12\x10\n\x08link_url\x18\x05 \x01(\t\x12\x12\n\nview_count\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06listed\x18\t \x01(\x08\x12\x10\n\x08\x63\x61tegory\x18\n \x01(\t\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locked\x18\x0c \x01(\x08\x12\x12\n\nplay_count\x18\r \x01(\x03\"l\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REVOKED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\x12\x14\n\x10STATE_TAKEN_DOWN\x10\x04\"\xe3\x02\n\x0bSharedTrack\x12\x12\n\nshare_code\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\taudio_url\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x11\n\tcover_url\x18\x05 \x01(\t\x12\r\n\x05style\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x11\n\ttempo_bpm\x18\x08 \x01(\x01\x12\x0e\n\x06lyrics\x18\t \x01(\t\x12\x11\n\x05peaks\x18\n \x03(\x05\x42\x02\x10\x01\x12\x10\n\x08link_url\x18\x0b \x01(\t\x12\x0e\n\x06\x63hords\x18\x0c \x03(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08provider\x18\x0e \x01(\t\x12+\n\x05lines\x18\x0f \x03(\x0b\x32\x1c.cadenza.share.v1.SharedLine\x12\x12\n\nplay_count\x18\x10 \x01(\x03\"q\n\nSharedLine\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x33\n\tsyllables\x18\x04 \x03(\x0b\x32 .cadenza.share.v1.SharedSyllable\"@\n\x0eSharedSyllable\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\"\xb1\x03\n\x12\x43reateShareRequest\x12\x1a\n\x08track_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x0bshare_types\x18\x02 \x03(\x0e\x32\x1b.cadenza.share.v1.ShareTypeB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x12\x8a\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42q\xbaHn\"\x04H\x80\xa3\x05\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x00\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x01\x88\x01\x01\x42\r\n\x0b_lifetime_sB\x0b\n\t_password\"\x9c\x01\n\x13\x43reateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\x12\x12\n\nshare_code\x18\x02 \x01(\t\x12\x10\n\x08link_url\x18\x03 \x01(\t\x12\x12\n\nwxcode_url\x18\x04 \x01(\t\x12\x12\n\nscheme_url\x18\x05 \x01(\t\x12\x0f\n\x07pending\x18\x06 \x01(\x08\"^\n\x13ResolveShareRequest\x12*\n\nshare_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18 \x92\x02\nb7Kq2mXw9a\x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"K\n\x14ResolveShareResponse\x12\x33\n\x0cshared_track\x18\x01 \x01(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\"n\n\x12UnlockShareRequest\x12*\n\nshare_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18 \x92\x02\nb7Kq2mXw9a\x12,\n\x08password\x18\x02 \x01(\tB\x1a\x80\x01\x01\xbaH\x14r\x12\x18@\x92\x02\rtide and time\"[\n\x13UnlockShareResponse\x12\x13\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x10PlayShareRequest\x12*\n\nshare_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18 \x92\x02\nb7Kq2mXw9a\x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\'\n\x11PlayShareResponse\x12\x12\n\nplay_count\x18\x01 \x01(\x03\"M\n\x11ListSharesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"V\n\x12ListSharesResponse\x12\'\n\x06shares\x18\x01 \x03(\x0b\x32\x17.cadenza.share.v1.Share\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9c\x03\n\x12UpdateShareRequest\x12*\n\nshare_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18 \x92\x02\nb7Kq2mXw9a\x12\x13\n\x06listed\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x8a\x01\n\nlifetime_s\x18\x03 \x01(\x03\x42q\xbaHn\"\x04H\x80\xa3\x05\xba\x01\x65\n\x10lifetime_s.range\x12!must be 0 or from 60 to 315360000\x1a.this == 0 || (this >= 60 && this <= 315360000)H\x01\x88\x01\x01\x12\x90\x01\n\x08password\x18\x04 \x01(\tBy\x80\x01\x01\xbaHs\xba\x01p\n\x0fpassword.length\x12(must be empty or have 4 to 64 characters\x1a\x33this == \'\' || (size(this) >= 4 && size(this) <= 64)H\x02\x88\x01\x01\x42\t\n\x07_listedB\r\n\x0b_lifetime_sB\x0b\n\t_password\"=\n\x13UpdateShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share\"\xbd\x01\n\x16ListPublicSongsRequest\x12\x19\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x36\n\x05order\x18\x04 \x01(\x0e\x32\x1d.cadenza.share.v1.PublicOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05query\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\"`\n\x17ListPublicSongsResponse\x12,\n\x05songs\x18\x01 \x03(\x0b\x32\x1d.cadenza.share.v1.SharedTrack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x10OpenSoundRequest\x12\x1d\n\nshare_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80\x01\x12\r\n\x05\x63over\x18\x03 \x01(\x08\"%\n\x11OpenSoundResponse\x12\x10\n\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01\"@\n\x12RevokeShareRequest\x12*\n\nshare_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18 \x92\x02\nb7Kq2mXw9a\"=\n\x13RevokeShareResponse\x12&\n\x05share\x18\x01 \x01(\x0b\x32\x17.cadenza.share.v1.Share*j\n\tShareType\x12\x1a\n\x16SHARE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHARE_TYPE_LINK\x10\x01\x12\x15\n\x11SHARE_TYPE_WXCODE\x10\x02\x12\x15\n\x11SHARE_TYPE_SCHEME\x10\x03*b\n\x0bPublicOrder\x12\x1c\n\x18PUBLIC_ORDER_UNSPECIFIED\x10\x00\x12\x17\n\x13PUBLIC_ORDER_NEWEST\x10\x01\x12\x1c\n\x18PUBLIC_ORDER_MOST_PLAYED\x10\x02\x32\xd2\t\n\x0cShareService\x12\x92\x01\n\x0b\x43reateShare\x12$.cadenza.share.v1.CreateShareRequest\x1a%.cadenza.share.v1.CreateShareResponse\"6\x90\x02\x02\xa8\xbb\x18\x02\xc0\xbb\x18\xc9\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/tracks/{track_id}/share:\x01*\x12\x89\x01\n\x0cResolveShare\x12%.cadenza.share.v1.ResolveShareRequest\x1a&.cadenza.share.v1.ResolveShareResponse\"*\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/shares/{share_code}\x12\x90\x01\n\x0bUnlockShare\x12$.cadenza.share.v1.UnlockShareRequest\x1a%.cadenza.share.v1.UnlockShareResponse\"4\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/shares/{share_code}/unlock:\x01*\x12\x88\x01\n\tPlayShare\x12\".cadenza.share.v1.PlayShareRequest\x1a#.cadenza.share.v1.PlayShareResponse\"2\x90\x02\x02\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02%\" /api/v1/shares/{share_code}/play:\x01*\x12v\n\nListShares\x12#.cadenza.share.v1.ListSharesRequest\x1a$.cadenza.share.v1.ListSharesResponse\"\x1d\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/shares\x12\x89\x01\n\x0bUpdateShare\x12$.cadenza.share.v1.UpdateShareRequest\x1a%.cadenza.share.v1.UpdateShareResponse\"-\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02 2\x1b/api/v1/shares/{share_code}:\x01*\x12\x8b\x01\n\x0fListPublicSongs\x12(.cadenza.share.v1.ListPublicSongsRequest\x1a).cadenza.share.v1.ListPublicSongsResponse\"#\x90\x02\x01\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/public/songs\x12h\n\tOpenSound\x12\".cadenza.share.v1.OpenSoundRequest\x1a#.cadenza.share.v1.OpenSoundResponse\"\x12\x90\x02\x01\xa8\xbb\x18\x04\xb2\xbb\x18\x07gateway\x12\x86\x01\n\x0bRevokeShare\x12$.cadenza.share.v1.RevokeShareRequest\x1a%.cadenza.share.v1.RevokeShareResponse\"*\x90\x02\x02\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/shares/{share_code}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,21 +42,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESHAREREQUEST'].fields_by_name['share_types']._loaded_options = None
   _globals['_CREATESHAREREQUEST'].fields_by_name['share_types']._serialized_options = b'\272H\016\222\001\013\020\004\"\007\202\001\004\020\001 \000'
   _globals['_CREATESHAREREQUEST'].fields_by_name['lifetime_s']._loaded_options = None
-  _globals['_CREATESHAREREQUEST'].fields_by_name['lifetime_s']._serialized_options = b'\272Hh\272\001e\n\020lifetime_s.range\022!must be 0 or from 60 to 315360000\032.this == 0 || (this >= 60 && this <= 315360000)'
+  _globals['_CREATESHAREREQUEST'].fields_by_name['lifetime_s']._serialized_options = b'\272Hn\"\004H\200\243\005\272\001e\n\020lifetime_s.range\022!must be 0 or from 60 to 315360000\032.this == 0 || (this >= 60 && this <= 315360000)'
   _globals['_CREATESHAREREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_CREATESHAREREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272Hs\272\001p\n\017password.length\022(must be empty or have 4 to 64 characters\0323this == \'\' || (size(this) >= 4 && size(this) <= 64)'
   _globals['_RESOLVESHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
-  _globals['_RESOLVESHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_RESOLVESHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\023r\021\020\001\030 \222\002\nb7Kq2mXw9a'
   _globals['_RESOLVESHAREREQUEST'].fields_by_name['ticket']._loaded_options = None
   _globals['_RESOLVESHAREREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\005r\003\030\200\001'
   _globals['_UNLOCKSHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
-  _globals['_UNLOCKSHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_UNLOCKSHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\023r\021\020\001\030 \222\002\nb7Kq2mXw9a'
   _globals['_UNLOCKSHAREREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_UNLOCKSHAREREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\004r\002\030@'
+  _globals['_UNLOCKSHAREREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\024r\022\030@\222\002\rtide and time'
   _globals['_UNLOCKSHARERESPONSE'].fields_by_name['ticket']._loaded_options = None
   _globals['_UNLOCKSHARERESPONSE'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
   _globals['_PLAYSHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
-  _globals['_PLAYSHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_PLAYSHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\023r\021\020\001\030 \222\002\nb7Kq2mXw9a'
   _globals['_PLAYSHAREREQUEST'].fields_by_name['ticket']._loaded_options = None
   _globals['_PLAYSHAREREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\005r\003\030\200\001'
   _globals['_LISTSHARESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -64,9 +64,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSHARESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTSHARESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_UPDATESHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
-  _globals['_UPDATESHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_UPDATESHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\023r\021\020\001\030 \222\002\nb7Kq2mXw9a'
   _globals['_UPDATESHAREREQUEST'].fields_by_name['lifetime_s']._loaded_options = None
-  _globals['_UPDATESHAREREQUEST'].fields_by_name['lifetime_s']._serialized_options = b'\272Hh\272\001e\n\020lifetime_s.range\022!must be 0 or from 60 to 315360000\032.this == 0 || (this >= 60 && this <= 315360000)'
+  _globals['_UPDATESHAREREQUEST'].fields_by_name['lifetime_s']._serialized_options = b'\272Hn\"\004H\200\243\005\272\001e\n\020lifetime_s.range\022!must be 0 or from 60 to 315360000\032.this == 0 || (this >= 60 && this <= 315360000)'
   _globals['_UPDATESHAREREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_UPDATESHAREREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272Hs\272\001p\n\017password.length\022(must be empty or have 4 to 64 characters\0323this == \'\' || (size(this) >= 4 && size(this) <= 64)'
   _globals['_LISTPUBLICSONGSREQUEST'].fields_by_name['category']._loaded_options = None
@@ -86,7 +86,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENSOUNDRESPONSE'].fields_by_name['url']._loaded_options = None
   _globals['_OPENSOUNDRESPONSE'].fields_by_name['url']._serialized_options = b'\200\001\001'
   _globals['_REVOKESHAREREQUEST'].fields_by_name['share_code']._loaded_options = None
-  _globals['_REVOKESHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_REVOKESHAREREQUEST'].fields_by_name['share_code']._serialized_options = b'\272H\023r\021\020\001\030 \222\002\nb7Kq2mXw9a'
   _globals['_SHARESERVICE'].methods_by_name['CreateShare']._loaded_options = None
   _globals['_SHARESERVICE'].methods_by_name['CreateShare']._serialized_options = b'\220\002\002\250\273\030\002\300\273\030\311\001\202\323\344\223\002$\"\037/api/v1/tracks/{track_id}/share:\001*'
   _globals['_SHARESERVICE'].methods_by_name['ResolveShare']._loaded_options = None
@@ -105,10 +105,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARESERVICE'].methods_by_name['OpenSound']._serialized_options = b'\220\002\001\250\273\030\004\262\273\030\007gateway'
   _globals['_SHARESERVICE'].methods_by_name['RevokeShare']._loaded_options = None
   _globals['_SHARESERVICE'].methods_by_name['RevokeShare']._serialized_options = b'\220\002\002\250\273\030\002\202\323\344\223\002\035*\033/api/v1/shares/{share_code}'
-  _globals['_SHARETYPE']._serialized_start=3412
-  _globals['_SHARETYPE']._serialized_end=3518
-  _globals['_PUBLICORDER']._serialized_start=3520
-  _globals['_PUBLICORDER']._serialized_end=3618
+  _globals['_SHARETYPE']._serialized_start=3505
+  _globals['_SHARETYPE']._serialized_end=3611
+  _globals['_PUBLICORDER']._serialized_start=3613
+  _globals['_PUBLICORDER']._serialized_end=3711
   _globals['_SHARE']._serialized_start=185
   _globals['_SHARE']._serialized_end=659
   _globals['_SHARE_STATE']._serialized_start=551
@@ -120,41 +120,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHAREDSYLLABLE']._serialized_start=1134
   _globals['_SHAREDSYLLABLE']._serialized_end=1198
   _globals['_CREATESHAREREQUEST']._serialized_start=1201
-  _globals['_CREATESHAREREQUEST']._serialized_end=1628
-  _globals['_CREATESHARERESPONSE']._serialized_start=1631
-  _globals['_CREATESHARERESPONSE']._serialized_end=1787
-  _globals['_RESOLVESHAREREQUEST']._serialized_start=1789
-  _globals['_RESOLVESHAREREQUEST']._serialized_end=1870
-  _globals['_RESOLVESHARERESPONSE']._serialized_start=1872
-  _globals['_RESOLVESHARERESPONSE']._serialized_end=1947
-  _globals['_UNLOCKSHAREREQUEST']._serialized_start=1949
-  _globals['_UNLOCKSHAREREQUEST']._serialized_end=2030
-  _globals['_UNLOCKSHARERESPONSE']._serialized_start=2032
-  _globals['_UNLOCKSHARERESPONSE']._serialized_end=2123
-  _globals['_PLAYSHAREREQUEST']._serialized_start=2125
-  _globals['_PLAYSHAREREQUEST']._serialized_end=2203
-  _globals['_PLAYSHARERESPONSE']._serialized_start=2205
-  _globals['_PLAYSHARERESPONSE']._serialized_end=2244
-  _globals['_LISTSHARESREQUEST']._serialized_start=2246
-  _globals['_LISTSHARESREQUEST']._serialized_end=2323
-  _globals['_LISTSHARESRESPONSE']._serialized_start=2325
-  _globals['_LISTSHARESRESPONSE']._serialized_end=2411
-  _globals['_UPDATESHAREREQUEST']._serialized_start=2414
-  _globals['_UPDATESHAREREQUEST']._serialized_end=2807
-  _globals['_UPDATESHARERESPONSE']._serialized_start=2809
-  _globals['_UPDATESHARERESPONSE']._serialized_end=2870
-  _globals['_LISTPUBLICSONGSREQUEST']._serialized_start=2873
-  _globals['_LISTPUBLICSONGSREQUEST']._serialized_end=3062
-  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_start=3064
-  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_end=3160
-  _globals['_OPENSOUNDREQUEST']._serialized_start=3162
-  _globals['_OPENSOUNDREQUEST']._serialized_end=3255
-  _globals['_OPENSOUNDRESPONSE']._serialized_start=3257
-  _globals['_OPENSOUNDRESPONSE']._serialized_end=3294
-  _globals['_REVOKESHAREREQUEST']._serialized_start=3296
-  _globals['_REVOKESHAREREQUEST']._serialized_end=3347
-  _globals['_REVOKESHARERESPONSE']._serialized_start=3349
-  _globals['_REVOKESHARERESPONSE']._serialized_end=3410
-  _globals['_SHARESERVICE']._serialized_start=3621
-  _globals['_SHARESERVICE']._serialized_end=4855
+  _globals['_CREATESHAREREQUEST']._serialized_end=1634
+  _globals['_CREATESHARERESPONSE']._serialized_start=1637
+  _globals['_CREATESHARERESPONSE']._serialized_end=1793
+  _globals['_RESOLVESHAREREQUEST']._serialized_start=1795
+  _globals['_RESOLVESHAREREQUEST']._serialized_end=1889
+  _globals['_RESOLVESHARERESPONSE']._serialized_start=1891
+  _globals['_RESOLVESHARERESPONSE']._serialized_end=1966
+  _globals['_UNLOCKSHAREREQUEST']._serialized_start=1968
+  _globals['_UNLOCKSHAREREQUEST']._serialized_end=2078
+  _globals['_UNLOCKSHARERESPONSE']._serialized_start=2080
+  _globals['_UNLOCKSHARERESPONSE']._serialized_end=2171
+  _globals['_PLAYSHAREREQUEST']._serialized_start=2173
+  _globals['_PLAYSHAREREQUEST']._serialized_end=2264
+  _globals['_PLAYSHARERESPONSE']._serialized_start=2266
+  _globals['_PLAYSHARERESPONSE']._serialized_end=2305
+  _globals['_LISTSHARESREQUEST']._serialized_start=2307
+  _globals['_LISTSHARESREQUEST']._serialized_end=2384
+  _globals['_LISTSHARESRESPONSE']._serialized_start=2386
+  _globals['_LISTSHARESRESPONSE']._serialized_end=2472
+  _globals['_UPDATESHAREREQUEST']._serialized_start=2475
+  _globals['_UPDATESHAREREQUEST']._serialized_end=2887
+  _globals['_UPDATESHARERESPONSE']._serialized_start=2889
+  _globals['_UPDATESHARERESPONSE']._serialized_end=2950
+  _globals['_LISTPUBLICSONGSREQUEST']._serialized_start=2953
+  _globals['_LISTPUBLICSONGSREQUEST']._serialized_end=3142
+  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_start=3144
+  _globals['_LISTPUBLICSONGSRESPONSE']._serialized_end=3240
+  _globals['_OPENSOUNDREQUEST']._serialized_start=3242
+  _globals['_OPENSOUNDREQUEST']._serialized_end=3335
+  _globals['_OPENSOUNDRESPONSE']._serialized_start=3337
+  _globals['_OPENSOUNDRESPONSE']._serialized_end=3374
+  _globals['_REVOKESHAREREQUEST']._serialized_start=3376
+  _globals['_REVOKESHAREREQUEST']._serialized_end=3440
+  _globals['_REVOKESHARERESPONSE']._serialized_start=3442
+  _globals['_REVOKESHARERESPONSE']._serialized_end=3503
+  _globals['_SHARESERVICE']._serialized_start=3714
+  _globals['_SHARESERVICE']._serialized_end=4948
 # @@protoc_insertion_point(module_scope)

@@ -431,7 +431,7 @@ class ResolveShareRequest(_message.Message):
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     ticket: _builtins.str
     """What UnlockShare has answered; only a share with a password asks for it."""
     def __init__(
@@ -481,7 +481,7 @@ class UnlockShareRequest(_message.Message):
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     password: _builtins.str
     """The password."""
     def __init__(
@@ -535,7 +535,7 @@ class PlayShareRequest(_message.Message):
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     ticket: _builtins.str
     """What UnlockShare has answered; only a share with a password asks for it."""
     def __init__(
@@ -639,7 +639,7 @@ class UpdateShareRequest(_message.Message):
     LIFETIME_S_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     listed: _builtins.bool
     """True puts it on the public list, false takes it off."""
     lifetime_s: _builtins.int
@@ -773,7 +773,7 @@ class OpenSoundRequest(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     COVER_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     ticket: _builtins.str
     """What UnlockShare has answered; only a share with a password asks for it."""
     cover: _builtins.bool
@@ -823,7 +823,7 @@ class RevokeShareRequest(_message.Message):
 
     SHARE_CODE_FIELD_NUMBER: _builtins.int
     share_code: _builtins.str
-    """The code."""
+    """The code; one that nobody has is refused with SHARE_NOT_FOUND."""
     def __init__(
         self,
         *,

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cadenza/wallet/v1/admin_service.proto\x12\x11\x63\x61\x64\x65nza.wallet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a&cadenza/wallet/v1/credit_service.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n\x05\x41udit\x12\x10\n\x08\x61udit_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x13\n\x0boperator_id\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05input\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9d\x01\n\x14\x41\x64justBalanceRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12.\n\x0e\x61mount_credits\x18\x03 \x01(\x03\x42\x16\xbaH\x13\"\x11\x18\x80\x94\xeb\xdc\x03(\x80\xec\x94\xa3\xfc\xff\xff\xff\xff\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"D\n\x15\x41\x64justBalanceResponse\x12+\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.cadenza.wallet.v1.Balance\"l\n\x13\x46reezeWalletRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"A\n\x14\x46reezeWalletResponse\x12)\n\x06\x66reeze\x18\x01 \x01(\x0b\x32\x19.cadenza.wallet.v1.Freeze\"n\n\x15UnfreezeWalletRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\",\n\x16UnfreezeWalletResponse\x12\x12\n\nwas_frozen\x18\x01 \x01(\x08\"\x88\x02\n\x0fSetPriceRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12(\n\x04kind\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[a-z][a-z_]{0,31}$\x12#\n\x0e\x61mount_credits\x18\x03 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x01\x12\x33\n\x0fvalid_from_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x35\n\x05steps\x18\x06 \x03(\x0b\x32\x1c.cadenza.wallet.v1.PriceStepB\x08\xbaH\x05\x92\x01\x02\x10\x64\";\n\x10SetPriceResponse\x12\'\n\x05price\x18\x01 \x01(\x0b\x32\x18.cadenza.wallet.v1.Price\"\xdf\x01\n\x0fSetQuotaRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x31\n\x04plan\x18\x02 \x01(\x0e\x32\x17.cadenza.wallet.v1.PlanB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12(\n\x04kind\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[a-z][a-z_]{0,31}$\x12$\n\nlimit_runs\x18\x04 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x00H\x00\x88\x01\x01\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x42\r\n\x0b_limit_runs\"\x80\x01\n\x10SetQuotaResponse\x12%\n\x04plan\x18\x01 \x01(\x0e\x32\x17.cadenza.wallet.v1.Plan\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x17\n\nlimit_runs\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07version\x18\x04 \x01(\x03\x42\r\n\x0b_limit_runs\"\x9a\x01\n\x0eSetPlanRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x04plan\x18\x03 \x01(\x0e\x32\x17.cadenza.wallet.v1.PlanB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"8\n\x0fSetPlanResponse\x12%\n\x04plan\x18\x01 \x01(\x0e\x32\x17.cadenza.wallet.v1.Plan\"g\n\x11ListAuditsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x18\n\x07subject\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"W\n\x12ListAuditsResponse\x12(\n\x06\x61udits\x18\x01 \x03(\x0b\x32\x18.cadenza.wallet.v1.Audit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc9\x07\n\x0c\x41\x64minService\x12\x8e\x01\n\rAdjustBalance\x12\'.cadenza.wallet.v1.AdjustBalanceRequest\x1a(.cadenza.wallet.v1.AdjustBalanceResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/adjust:\x01*\x12\x8b\x01\n\x0c\x46reezeWallet\x12&.cadenza.wallet.v1.FreezeWalletRequest\x1a\'.cadenza.wallet.v1.FreezeWalletResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/freeze:\x01*\x12\x93\x01\n\x0eUnfreezeWallet\x12(.cadenza.wallet.v1.UnfreezeWalletRequest\x1a).cadenza.wallet.v1.UnfreezeWalletResponse\",\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\"\"\x1d/api/v1/admin/wallet/unfreeze:\x01*\x12\x7f\n\x08SetPrice\x12\".cadenza.wallet.v1.SetPriceRequest\x1a#.cadenza.wallet.v1.SetPriceResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/prices:\x01*\x12\x7f\n\x08SetQuota\x12\".cadenza.wallet.v1.SetQuotaRequest\x1a#.cadenza.wallet.v1.SetQuotaResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/quotas:\x01*\x12z\n\x07SetPlan\x12!.cadenza.wallet.v1.SetPlanRequest\x1a\".cadenza.wallet.v1.SetPlanResponse\"(\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/admin/wallet/plan:\x01*\x12\x85\x01\n\nListAudits\x12$.cadenza.wallet.v1.ListAuditsRequest\x1a%.cadenza.wallet.v1.ListAuditsResponse\"*\x90\x02\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/admin/wallet/auditsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cadenza/wallet/v1/admin_service.proto\x12\x11\x63\x61\x64\x65nza.wallet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a cadenza/options/v1/options.proto\x1a&cadenza/wallet/v1/credit_service.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n\x05\x41udit\x12\x10\n\x08\x61udit_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x13\n\x0boperator_id\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05input\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x01\n\x14\x41\x64justBalanceRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x30\n\x0e\x61mount_credits\x18\x03 \x01(\x03\x42\x18\xbaH\x15\"\x13\x18\x80\x94\xeb\xdc\x03(\x80\xec\x94\xa3\xfc\xff\xff\xff\xff\x01H\x1e\x12\x34\n\x06reason\x18\x04 \x01(\tB$\xbaH!r\x1f\x10\x01\x18\xc8\x01\x92\x02\x17\x41 song that was cut off\"D\n\x15\x41\x64justBalanceResponse\x12+\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.cadenza.wallet.v1.Balance\"\x8d\x01\n\x13\x46reezeWalletRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\x06reason\x18\x03 \x01(\tB+\xbaH(r&\x10\x01\x18\xc8\x01\x92\x02\x1e\x41 payment that was called back\"A\n\x14\x46reezeWalletResponse\x12)\n\x06\x66reeze\x18\x01 \x01(\x0b\x32\x19.cadenza.wallet.v1.Freeze\"\x8f\x01\n\x15UnfreezeWalletRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\x06reason\x18\x03 \x01(\tB+\xbaH(r&\x10\x01\x18\xc8\x01\x92\x02\x1eThe payment was made after all\",\n\x16UnfreezeWalletResponse\x12\x12\n\nwas_frozen\x18\x01 \x01(\x08\"\xac\x02\n\x0fSetPriceRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x30\n\x04kind\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x13^[a-z][a-z_]{0,31}$\x92\x02\x05music\x12%\n\x0e\x61mount_credits\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xc0\x84=(\x01H\x14\x12\x33\n\x0fvalid_from_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x06reason\x18\x05 \x01(\tB$\xbaH!r\x1f\x10\x01\x18\xc8\x01\x92\x02\x17The price of the spring\x12\x35\n\x05steps\x18\x06 \x03(\x0b\x32\x1c.cadenza.wallet.v1.PriceStepB\x08\xbaH\x05\x92\x01\x02\x10\x64\";\n\x10SetPriceResponse\x12\'\n\x05price\x18\x01 \x01(\x0b\x32\x18.cadenza.wallet.v1.Price\"\xfe\x01\n\x0fSetQuotaRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x31\n\x04plan\x18\x02 \x01(\x0e\x32\x17.cadenza.wallet.v1.PlanB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x30\n\x04kind\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x32\x13^[a-z][a-z_]{0,31}$\x92\x02\x05music\x12&\n\nlimit_runs\x18\x04 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xc0\x84=(\x00H2H\x00\x88\x01\x01\x12/\n\x06reason\x18\x05 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\xc8\x01\x92\x02\x12More for everybodyB\r\n\x0b_limit_runs\"\x80\x01\n\x10SetQuotaResponse\x12%\n\x04plan\x18\x01 \x01(\x0e\x32\x17.cadenza.wallet.v1.Plan\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x17\n\nlimit_runs\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07version\x18\x04 \x01(\x03\x42\r\n\x0b_limit_runs\"\xa4\x01\n\x0eSetPlanRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x04plan\x18\x03 \x01(\x0e\x32\x17.cadenza.wallet.v1.PlanB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x06reason\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xc8\x01\x92\x02\x07\x41 prize\"8\n\x0fSetPlanResponse\x12%\n\x04plan\x18\x01 \x01(\x0e\x32\x17.cadenza.wallet.v1.Plan\"g\n\x11ListAuditsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x18\n\x07subject\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"W\n\x12ListAuditsResponse\x12(\n\x06\x61udits\x18\x01 \x03(\x0b\x32\x18.cadenza.wallet.v1.Audit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc9\x07\n\x0c\x41\x64minService\x12\x8e\x01\n\rAdjustBalance\x12\'.cadenza.wallet.v1.AdjustBalanceRequest\x1a(.cadenza.wallet.v1.AdjustBalanceResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/adjust:\x01*\x12\x8b\x01\n\x0c\x46reezeWallet\x12&.cadenza.wallet.v1.FreezeWalletRequest\x1a\'.cadenza.wallet.v1.FreezeWalletResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/freeze:\x01*\x12\x93\x01\n\x0eUnfreezeWallet\x12(.cadenza.wallet.v1.UnfreezeWalletRequest\x1a).cadenza.wallet.v1.UnfreezeWalletResponse\",\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\"\"\x1d/api/v1/admin/wallet/unfreeze:\x01*\x12\x7f\n\x08SetPrice\x12\".cadenza.wallet.v1.SetPriceRequest\x1a#.cadenza.wallet.v1.SetPriceResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/prices:\x01*\x12\x7f\n\x08SetQuota\x12\".cadenza.wallet.v1.SetQuotaRequest\x1a#.cadenza.wallet.v1.SetQuotaResponse\"*\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/admin/wallet/quotas:\x01*\x12z\n\x07SetPlan\x12!.cadenza.wallet.v1.SetPlanRequest\x1a\".cadenza.wallet.v1.SetPlanResponse\"(\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/admin/wallet/plan:\x01*\x12\x85\x01\n\nListAudits\x12$.cadenza.wallet.v1.ListAuditsRequest\x1a%.cadenza.wallet.v1.ListAuditsResponse\"*\x90\x02\x01\xa8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/admin/wallet/auditsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,29 +41,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['amount_credits']._loaded_options = None
-  _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['amount_credits']._serialized_options = b'\272H\023\"\021\030\200\224\353\334\003(\200\354\224\243\374\377\377\377\377\001'
+  _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['amount_credits']._serialized_options = b'\272H\025\"\023\030\200\224\353\334\003(\200\354\224\243\374\377\377\377\377\001H\036'
   _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_ADJUSTBALANCEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H!r\037\020\001\030\310\001\222\002\027A song that was cut off'
   _globals['_FREEZEWALLETREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_FREEZEWALLETREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_FREEZEWALLETREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_FREEZEWALLETREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_FREEZEWALLETREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_FREEZEWALLETREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_FREEZEWALLETREQUEST'].fields_by_name['reason']._serialized_options = b'\272H(r&\020\001\030\310\001\222\002\036A payment that was called back'
   _globals['_UNFREEZEWALLETREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UNFREEZEWALLETREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_UNFREEZEWALLETREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_UNFREEZEWALLETREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UNFREEZEWALLETREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_UNFREEZEWALLETREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_UNFREEZEWALLETREQUEST'].fields_by_name['reason']._serialized_options = b'\272H(r&\020\001\030\310\001\222\002\036The payment was made after all'
   _globals['_SETPRICEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETPRICEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_SETPRICEREQUEST'].fields_by_name['kind']._loaded_options = None
-  _globals['_SETPRICEREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\027r\0252\023^[a-z][a-z_]{0,31}$'
+  _globals['_SETPRICEREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\037r\0352\023^[a-z][a-z_]{0,31}$\222\002\005music'
   _globals['_SETPRICEREQUEST'].fields_by_name['amount_credits']._loaded_options = None
-  _globals['_SETPRICEREQUEST'].fields_by_name['amount_credits']._serialized_options = b'\272H\010\"\006\030\300\204=(\001'
+  _globals['_SETPRICEREQUEST'].fields_by_name['amount_credits']._serialized_options = b'\272H\n\"\010\030\300\204=(\001H\024'
   _globals['_SETPRICEREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_SETPRICEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_SETPRICEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H!r\037\020\001\030\310\001\222\002\027The price of the spring'
   _globals['_SETPRICEREQUEST'].fields_by_name['steps']._loaded_options = None
   _globals['_SETPRICEREQUEST'].fields_by_name['steps']._serialized_options = b'\272H\005\222\001\002\020d'
   _globals['_SETQUOTAREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -71,11 +71,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETQUOTAREQUEST'].fields_by_name['plan']._loaded_options = None
   _globals['_SETQUOTAREQUEST'].fields_by_name['plan']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SETQUOTAREQUEST'].fields_by_name['kind']._loaded_options = None
-  _globals['_SETQUOTAREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\027r\0252\023^[a-z][a-z_]{0,31}$'
+  _globals['_SETQUOTAREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\037r\0352\023^[a-z][a-z_]{0,31}$\222\002\005music'
   _globals['_SETQUOTAREQUEST'].fields_by_name['limit_runs']._loaded_options = None
-  _globals['_SETQUOTAREQUEST'].fields_by_name['limit_runs']._serialized_options = b'\272H\010\"\006\030\300\204=(\000'
+  _globals['_SETQUOTAREQUEST'].fields_by_name['limit_runs']._serialized_options = b'\272H\n\"\010\030\300\204=(\000H2'
   _globals['_SETQUOTAREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_SETQUOTAREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_SETQUOTAREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\034r\032\020\001\030\310\001\222\002\022More for everybody'
   _globals['_SETPLANREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETPLANREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_SETPLANREQUEST'].fields_by_name['user_id']._loaded_options = None
@@ -83,7 +83,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETPLANREQUEST'].fields_by_name['plan']._loaded_options = None
   _globals['_SETPLANREQUEST'].fields_by_name['plan']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SETPLANREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_SETPLANREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_SETPLANREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\021r\017\020\001\030\310\001\222\002\007A prize'
   _globals['_LISTAUDITSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAUDITSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTAUDITSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -107,33 +107,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIT']._serialized_start=227
   _globals['_AUDIT']._serialized_end=386
   _globals['_ADJUSTBALANCEREQUEST']._serialized_start=389
-  _globals['_ADJUSTBALANCEREQUEST']._serialized_end=546
-  _globals['_ADJUSTBALANCERESPONSE']._serialized_start=548
-  _globals['_ADJUSTBALANCERESPONSE']._serialized_end=616
-  _globals['_FREEZEWALLETREQUEST']._serialized_start=618
-  _globals['_FREEZEWALLETREQUEST']._serialized_end=726
-  _globals['_FREEZEWALLETRESPONSE']._serialized_start=728
-  _globals['_FREEZEWALLETRESPONSE']._serialized_end=793
-  _globals['_UNFREEZEWALLETREQUEST']._serialized_start=795
-  _globals['_UNFREEZEWALLETREQUEST']._serialized_end=905
-  _globals['_UNFREEZEWALLETRESPONSE']._serialized_start=907
-  _globals['_UNFREEZEWALLETRESPONSE']._serialized_end=951
-  _globals['_SETPRICEREQUEST']._serialized_start=954
-  _globals['_SETPRICEREQUEST']._serialized_end=1218
-  _globals['_SETPRICERESPONSE']._serialized_start=1220
-  _globals['_SETPRICERESPONSE']._serialized_end=1279
-  _globals['_SETQUOTAREQUEST']._serialized_start=1282
-  _globals['_SETQUOTAREQUEST']._serialized_end=1505
-  _globals['_SETQUOTARESPONSE']._serialized_start=1508
-  _globals['_SETQUOTARESPONSE']._serialized_end=1636
-  _globals['_SETPLANREQUEST']._serialized_start=1639
-  _globals['_SETPLANREQUEST']._serialized_end=1793
-  _globals['_SETPLANRESPONSE']._serialized_start=1795
-  _globals['_SETPLANRESPONSE']._serialized_end=1851
-  _globals['_LISTAUDITSREQUEST']._serialized_start=1853
-  _globals['_LISTAUDITSREQUEST']._serialized_end=1956
-  _globals['_LISTAUDITSRESPONSE']._serialized_start=1958
-  _globals['_LISTAUDITSRESPONSE']._serialized_end=2045
-  _globals['_ADMINSERVICE']._serialized_start=2048
-  _globals['_ADMINSERVICE']._serialized_end=3017
+  _globals['_ADJUSTBALANCEREQUEST']._serialized_end=574
+  _globals['_ADJUSTBALANCERESPONSE']._serialized_start=576
+  _globals['_ADJUSTBALANCERESPONSE']._serialized_end=644
+  _globals['_FREEZEWALLETREQUEST']._serialized_start=647
+  _globals['_FREEZEWALLETREQUEST']._serialized_end=788
+  _globals['_FREEZEWALLETRESPONSE']._serialized_start=790
+  _globals['_FREEZEWALLETRESPONSE']._serialized_end=855
+  _globals['_UNFREEZEWALLETREQUEST']._serialized_start=858
+  _globals['_UNFREEZEWALLETREQUEST']._serialized_end=1001
+  _globals['_UNFREEZEWALLETRESPONSE']._serialized_start=1003
+  _globals['_UNFREEZEWALLETRESPONSE']._serialized_end=1047
+  _globals['_SETPRICEREQUEST']._serialized_start=1050
+  _globals['_SETPRICEREQUEST']._serialized_end=1350
+  _globals['_SETPRICERESPONSE']._serialized_start=1352
+  _globals['_SETPRICERESPONSE']._serialized_end=1411
+  _globals['_SETQUOTAREQUEST']._serialized_start=1414
+  _globals['_SETQUOTAREQUEST']._serialized_end=1668
+  _globals['_SETQUOTARESPONSE']._serialized_start=1671
+  _globals['_SETQUOTARESPONSE']._serialized_end=1799
+  _globals['_SETPLANREQUEST']._serialized_start=1802
+  _globals['_SETPLANREQUEST']._serialized_end=1966
+  _globals['_SETPLANRESPONSE']._serialized_start=1968
+  _globals['_SETPLANRESPONSE']._serialized_end=2024
+  _globals['_LISTAUDITSREQUEST']._serialized_start=2026
+  _globals['_LISTAUDITSREQUEST']._serialized_end=2129
+  _globals['_LISTAUDITSRESPONSE']._serialized_start=2131
+  _globals['_LISTAUDITSRESPONSE']._serialized_end=2218
+  _globals['_ADMINSERVICE']._serialized_start=2221
+  _globals['_ADMINSERVICE']._serialized_end=3190
 # @@protoc_insertion_point(module_scope)

@@ -2929,7 +2929,8 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "RefreshSessionResponse":
         """
-        Trades a refresh token for a new pair of tokens; the old refresh token ends.
+        Trades a refresh token for a new pair of tokens; the old refresh token ends. AUTH_REQUIRED says that it was never
+        one of ours, AUTH_EXPIRED that its time is over.
         A refresh token that comes a second time ends its whole session, unless it is a retry: one that comes with the retry
         key of the first time gets the same successor however late, and CONFLICT once that has been used, because its owner
         has a newer one. Without retry keys a retry must come within ten seconds.

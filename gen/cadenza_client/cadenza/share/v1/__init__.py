@@ -394,7 +394,7 @@ class DecideReportsRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
     take_down: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
@@ -631,7 +631,7 @@ class OpenSoundRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
     ticket: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -671,7 +671,7 @@ class PlayShareRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
     ticket: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -768,7 +768,7 @@ class ReportShareRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
     reason: "ReportReason" = betterproto2.field(2, betterproto2.TYPE_ENUM, default_factory=lambda: ReportReason(0))
@@ -810,7 +810,7 @@ class ResolveShareRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
     ticket: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -845,7 +845,7 @@ class RevokeShareRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
 
@@ -1143,7 +1143,7 @@ class UnlockShareRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
     password: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -1185,7 +1185,7 @@ class UpdateShareRequest(betterproto2.Message):
 
     share_code: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The code.
+    The code; one that nobody has is refused with SHARE_NOT_FOUND.
     """
 
     listed: "bool | None" = betterproto2.field(2, betterproto2.TYPE_BOOL, optional=True)
