@@ -45,7 +45,7 @@ BENCHMARKS = {
     "codec": Benchmark(codec.measure, 8, 120),
     "call": Benchmark(call.measure, 1, 120),
     "concerns": Benchmark(concerns.measure, 7, 120),
-    "edge": Benchmark(edge.measure, 4, 600),
+    "edge": Benchmark(edge.measure, 7, 600),
     "transcode": Benchmark(transcode.measure, 2, 300),
     "song": Benchmark(song.measure, 1, 600),
     "start": Benchmark(start.measure, 1, 900),

@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from services.mesh.valkey import Valkey
-from tests.bench import edge_memory, edge_waits
+from tests.bench import edge_memory, edge_split, edge_waits
 from tests.bench.edge_envoy import NoEnvoy, running_envoy
 from tests.bench.edge_services import tokens
 from tests.bench.edge_stack import Stack, asks, posts
@@ -50,6 +50,7 @@ async def measure(trial: Trial) -> list[Row]:
         waits: dict[str, Stack] = {name: stacks[name] for name in ("ours", "envoy") if name in stacks}
         rows += await edge_waits.measure(trial, waits)
         rows += await edge_memory.measure(trial, stacks["ours"], said["tokens"][0])
+        rows += await edge_split.measure(trial, stacks["ours"].load, said)
     return rows
 
 

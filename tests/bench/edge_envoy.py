@@ -32,13 +32,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running_envoy(folder: Path, services_port: int) -> AsyncIterator[Running]:
-    """Run Envoy in front of the services until the end; raises NoEnvoy."""
+async def running_envoy(folder: Path, services_port: int, tls: Path | None = None) -> AsyncIterator[Running]:
+    """Run Envoy in front of the services until the end, with mutual TLS when given its folder; raises NoEnvoy."""
     if not PROGRAM.exists():
         raise NoEnvoy("the wheel is for Linux only")
     port = free_port(None)
-    file, log = folder / "envoy.json", folder / "envoy.log"
-    file.write_text(json.dumps(configuration(port, services_port)))
+    file, log = folder / f"envoy-{port}.json", folder / f"envoy-{port}.log"
+    file.write_text(json.dumps(configuration(port, services_port, tls)))
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             *(str(PROGRAM), "-c", str(file), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"),
@@ -69,8 +69,8 @@ def _end_of(log: Path) -> str:
     return log.read_text(errors="replace")[-500:]
 
 
-def configuration(port: int, services_port: int) -> dict[str, Any]:
-    """Return the bootstrap: one listener with the transcoder, one cluster that speaks HTTP/2 in plaintext."""
+def configuration(port: int, services_port: int, tls: Path | None = None) -> dict[str, Any]:
+    """Return the bootstrap: one listener with the transcoder, one cluster of HTTP/2, with mutual TLS or none."""
     transcoder = {
         "@type": f"{_TYPE}.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         "proto_descriptor": str(DESCRIPTORS),
@@ -102,6 +102,7 @@ def configuration(port: int, services_port: int) -> dict[str, Any]:
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    secured = {} if tls is None else {"transport_socket": _mutual_tls(tls)}
     return {
         "static_resources": {
             "listeners": [{"name": "edge", "address": _address(port), "filter_chains": [chain]}],
@@ -109,6 +110,7 @@ def configuration(port: int, services_port: int) -> dict[str, Any]:
                 {
                     "name": "services",
                     "type": "STATIC",
+                    **secured,
                     "typed_extension_protocol_options": {
                         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2
                     },
@@ -120,6 +122,25 @@ def configuration(port: int, services_port: int) -> dict[str, Any]:
             ],
         }
     }
+
+
+def _mutual_tls(tls: Path) -> dict[str, Any]:
+    """Return the transport of a gateway that shows its certificate and asks for the mesh's."""
+    shown = {
+        "certificate_chain": {"filename": f"{tls}/gateway.pem"},
+        "private_key": {"filename": f"{tls}/gateway-key.pem"},
+    }
+    common = {
+        "alpn_protocols": ["h2"],
+        "tls_certificates": [shown],
+        "validation_context": {"trusted_ca": {"filename": f"{tls}/ca.pem"}},
+    }
+    context = {
+        "@type": f"{_TYPE}.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": "wallet",
+        "common_tls_context": common,
+    }
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
 def _address(port: int) -> dict[str, Any]:

@@ -74,15 +74,17 @@ class CreatedAnswer(BaseModel):
     job_id: str
 
 
-def application(address: str) -> Any:
-    """Return the gateway in front of the services at the address."""
+def application(address: str, credentials: grpc.ChannelCredentials | None = None) -> Any:
+    """Return the gateway in front of the services at the address, which are spoken to in plaintext or as a peer."""
     app = FastAPI()
     stubs: dict[str, Any] = {}
 
     def stub(kind: Any) -> Any:
         # One channel for the process, made inside its event loop.
         if "channel" not in stubs:
-            stubs["channel"] = grpc.aio.insecure_channel(address)
+            named = [("grpc.ssl_target_name_override", "wallet")]
+            secure = credentials and grpc.aio.secure_channel(address, credentials, options=named)
+            stubs["channel"] = secure or grpc.aio.insecure_channel(address)
         return stubs.setdefault(kind.__name__, kind(stubs["channel"]))
 
     async def ask(call: Any, request: Any, authorization: str) -> Any:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from cryptography.hazmat.primitives import serialization
 
 from cadenza.auth.v1 import session_service_pb2, session_service_pb2_grpc
@@ -135,9 +136,9 @@ async def standing(said: dict[str, Any], name: str) -> AsyncIterator[Standing]:
         stop()
 
 
-async def grpc_server(stands: Standing) -> Server:
-    """Return the services behind a plaintext port of this machine."""
-    server = Server(stands.applications, stands.around, address="127.0.0.1:0", credentials=None)
+async def grpc_server(stands: Standing, credentials: grpc.ServerCredentials | None) -> Server:
+    """Return the services behind a port of this machine, in plaintext without credentials."""
+    server = Server(stands.applications, stands.around, address="127.0.0.1:0", credentials=credentials)
     await server.start()
     return server
 
