@@ -35,6 +35,11 @@ async def read_body(request: web.Request, *, limit: int, deadline_s: float) -> b
         return b""
     check_size(request, limit)
     check_encoding(request)
+    if request.content.is_eof():  # small bodies come with their heads, and then there is nothing to wait for
+        whole = await request.content.read()
+        if len(whole) > limit:
+            raise _too_large(limit)
+        return whole
     raw = bytearray()
     try:
         async with asyncio.timeout(deadline_s):

@@ -9,8 +9,8 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
@@ -31,8 +31,7 @@ _MOST_HOPS: Final = 16
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """What is known of a request before anything of it is believed."""
 
     trace_id: str
@@ -56,7 +55,7 @@ CALLER: Final = web.RequestKey("caller", Caller)
 def read_caller(request: web.BaseRequest, proxies: Iterable[Network]) -> Caller:
     """Return who asks; never raises, because errors need a caller to be told in the right language."""
     headers = request.headers
-    trusted = tuple(proxies)
+    trusted = proxies if isinstance(proxies, tuple) else tuple(proxies)
     peer = request.remote or ""
     behind = _inside(peer, trusted)
     forwarded = ",".join(headers.getall("X-Forwarded-For", ())) if behind else ""
@@ -106,7 +105,12 @@ def metadata_of(request: web.Request, *, token: str = "") -> tuple[tuple[str, st
 
 def agent_of(request: web.Request) -> str:
     """Return what the client calls itself, in what a header of gRPC may carry; empty when it does not say."""
-    return "".join(each for each in request.headers.get("User-Agent", "")[:_LONGEST_AGENT] if " " <= each <= "~")
+    return _printable(request.headers.get("User-Agent", "")[:_LONGEST_AGENT])
+
+
+@lru_cache(maxsize=1024)
+def _printable(text: str) -> str:
+    return "".join(each for each in text if " " <= each <= "~")
 
 
 def platform_of(request: web.Request) -> str:

@@ -55,7 +55,9 @@ class context:  # noqa: N801  # read as a statement: `with log.context(user_id=.
 
     def __enter__(self) -> None:
         merged = {**(_context.get() or {}), **self._fields}
-        self._token = _context.set({name: value for name, value in merged.items() if value})
+        if "" in self._fields.values():
+            merged = {name: value for name, value in merged.items() if value}
+        self._token = _context.set(merged)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

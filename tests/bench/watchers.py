@@ -1,5 +1,8 @@
 """A thousand and five thousand watchers of one job: processor time for each event and watcher, and how late it comes.
 
+Then a thousand while ten thousand others, who hold their streams in the same process, have nothing to hear but
+heartbeats; the reference has only the thousand.
+
 Ours is the running mesh: events are committed to PostgreSQL, and go through Valkey's wake, the log, the servicer and,
 for browsers, the gateway. The reference writes the same bytes to as many streams and does nothing else.
 """
@@ -30,10 +33,16 @@ from tests.bench.ends import running_end
 from tests.bench.rounds import Figures, Row, Trial
 from tests.bench.start import fresh_home
 
-# Kind, watchers, events in a round, and a pause long enough for every watcher to have had one before the next.
-CROWDS = (("sse", 1000, 5, 0.5), ("sse", 5000, 2, 2.0), ("grpc", 1000, 5, 2.0), ("grpc", 5000, 2, 8.0))
+# Kind, watchers, events in a round, a pause long enough for every watcher to have had one, and idle watchers beside.
+CROWDS = (
+    ("sse", 1000, 5, 0.5, 0),
+    ("sse", 5000, 2, 2.0, 0),
+    ("sse", 1000, 5, 1.0, 10_000),
+    ("grpc", 1000, 5, 2.0, 0),
+    ("grpc", 5000, 2, 8.0, 0),
+)
 _NAMES = {"sse": ("server-sent events", "bare aiohttp"), "grpc": ("gRPC", "bare grpc.aio")}
-_UNLIMITED = {"RATE_USER_PER_MINUTE": "0", "RATE_ADDRESS_PER_MINUTE": "0", "STREAMS_MOST": "10000"}
+_UNLIMITED = {"RATE_USER_PER_MINUTE": "0", "RATE_ADDRESS_PER_MINUTE": "0", "STREAMS_MOST": "20000"}
 
 
 async def measure(trial: Trial) -> list[Row]:
@@ -47,8 +56,8 @@ async def measure(trial: Trial) -> list[Row]:
         await client.login()
         user_id = str((await client.call("GET", "/api/v1/users/me"))["user"]["user_id"])
         log = await stack.enter_async_context(_log(mesh, user_id))
-        for kind, count, events, every_s in CROWDS:
-            rows += await _crowd(trial, mesh, log, client.token, crowd=_Crowd(kind, count, events, every_s))
+        for crowd in CROWDS:
+            rows += await _crowd(trial, mesh, log, client.token, crowd=_Crowd(*crowd))
     return rows
 
 
@@ -60,6 +69,13 @@ class _Crowd:
     count: int
     events: int
     every_s: float
+    idle: int
+
+    @property
+    def name(self) -> str:
+        """Return who they are."""
+        beside = f" beside {self.idle:,} idle ones" if self.idle else ""
+        return f"{self.count:,} watchers{beside}, {_NAMES[self.kind][0]}"
 
 
 class _Log:
@@ -106,15 +122,18 @@ async def _log(mesh: RunningMesh, user_id: str) -> AsyncIterator[_Log]:
 async def _crowd(trial: Trial, mesh: RunningMesh, log: _Log, token: str, *, crowd: "_Crowd") -> list[Row]:
     """Open both crowds, let them stand beside each other, and measure them in turn."""
     kind, count, events, every_s = crowd.kind, crowd.count, crowd.events, crowd.every_s
-    job = await log.begin()
+    silent, job = await log.begin(), await log.begin()
     port = mesh.home.ports.gateway if kind == "sse" else mesh.home.ports.edge
     asked = {"kind": kind, "count": count, "host": "127.0.0.1", "token": token, "job_id": job.job_id}
     late: dict[str, list[float]] = {"ours": [], "reference": []}
     async with AsyncExitStack() as stack:
-        roles = ("bare", "watchers", "watchers")
+        roles = ("bare", "watchers", "watchers", "watchers")
         ends = [await stack.enter_async_context(running_end("tests.bench.crowd", role)) for role in roles]
-        bare, ours_heard, bare_heard = (end.ask for end in ends)
+        bare, ours_heard, bare_heard, idle = (end.ask for end in ends)
         served = await bare({"kind": kind})
+        if crowd.idle:
+            holding = {"job_id": silent.job_id, "count": crowd.idle, "port": port}
+            await idle({**asked, **holding, "path": f"/api/v1/jobs/{silent.job_id}/events"})
         await ours_heard({**asked, "port": port, "path": f"/api/v1/jobs/{job.job_id}/events"})
         await bare_heard({**asked, "port": served["port"], "path": "/events"})
         process = psutil.Process(mesh.pids["mesh"])
@@ -135,8 +154,7 @@ async def _crowd(trial: Trial, mesh: RunningMesh, log: _Log, token: str, *, crow
             return {"us": answer["cpu_s"] / events / count * 1e6}
 
         series = await trial.in_turn(ours, reference)
-    name, against = _NAMES[kind]
-    who = f"{count:,} watchers, {name}"
+    who, against = crowd.name, _NAMES[kind][1]
     return [
         Row(
             "watchers",

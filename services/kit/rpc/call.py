@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import unquote
@@ -90,8 +91,7 @@ class Call:
     @property
     def platform(self) -> str:
         """Return the client's platform; `web` when it did not say or said nonsense."""
-        platform = self.metadata.get("x-platform", "")
-        return platform if _PLATFORM.fullmatch(platform) else DEFAULT_PLATFORM
+        return _platform(self.metadata.get("x-platform", ""))
 
     @property
     def locale(self) -> str:
@@ -175,6 +175,13 @@ def trace_id_of(metadata: Mapping[str, str]) -> str:
     return parent["trace"] if parent else os.urandom(16).hex()
 
 
+# Clients are many, and what they write in these is the same few lines.
+@lru_cache(maxsize=1024)
+def _platform(given: str) -> str:
+    return given if _PLATFORM.fullmatch(given) else DEFAULT_PLATFORM
+
+
+@lru_cache(maxsize=1024)
 def locale_of(accept_language: str) -> str:
     """Return `zh-CN` or `en` from an Accept-Language list; RFC 9110 section 12.5.4."""
     best, best_weight = DEFAULT_LOCALE, 0.0
@@ -195,10 +202,16 @@ def peer_name(context: ServicerContext) -> str | None:
     """Return the calling service from its certificate's `spiffe://cadenza/<name>`, else None."""
     properties: Mapping[str, Iterable[bytes]] = context.auth_context()
     for uri in properties.get("peer_spiffe_id", ()):
-        text = uri.decode("utf-8", "replace")
-        if text.startswith(TRUST_DOMAIN):
-            return text.removeprefix(TRUST_DOMAIN)
+        name = _service_of(uri)
+        if name is not None:
+            return name
     return None
+
+
+@lru_cache(maxsize=64)
+def _service_of(uri: bytes) -> str | None:
+    text = uri.decode("utf-8", "replace")
+    return text.removeprefix(TRUST_DOMAIN) if text.startswith(TRUST_DOMAIN) else None
 
 
 def is_secured(context: ServicerContext) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, NoReturn
 
 import grpc
@@ -116,7 +117,7 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
 
     def peer_identities(self) -> Iterable[bytes] | None:
         """Return the caller's name as a certificate would give it."""
-        return [self._spiffe_id()]
+        return _properties(self._exchange.caller)["peer_spiffe_id"]
 
     def peer_identity_key(self) -> str | None:
         """Return the property under which the name stands."""
@@ -124,7 +125,7 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
 
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
         """Return the properties a mutual TLS connection would have."""
-        return {"transport_security_type": [b"local"], "peer_spiffe_id": [self._spiffe_id()]}
+        return _properties(self._exchange.caller)
 
     def time_remaining(self) -> Any:
         """Return the seconds until the client's deadline, None without one."""
@@ -142,5 +143,8 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
         """Return whether the call has ended."""
         return self._exchange.code is not None
 
-    def _spiffe_id(self) -> bytes:
-        return f"{TRUST_DOMAIN}{self._exchange.caller}".encode()
+
+@cache
+def _properties(caller: str) -> Mapping[str, tuple[bytes, ...]]:
+    """Return what a certificate of the caller would say; the callers of a process are the services in it."""
+    return {"transport_security_type": (b"local",), "peer_spiffe_id": (f"{TRUST_DOMAIN}{caller}".encode(),)}

@@ -19,7 +19,7 @@ _PASSED_ON: Final = ("x-platform", "accept-language", "x-device-id")
 
 def outgoing_metadata(given: Iterable[Any] | None) -> Metadata:
     """Return the metadata of a call to make: what was given and what the current call hands on."""
-    entries: Metadata = tuple((key, value) for key, value in given or ())
+    entries: Metadata = tuple([(key, value) for key, value in given or ()])
     call, place = call_or_none(), tracing.here()
     if call is None and place is None:
         return entries
