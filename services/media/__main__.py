@@ -71,6 +71,12 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
         resumable = ResumableUploads(db, shelf, uploads, now, abandoned=abandoned)
         images = Images(db, shelf, Pictures(), now)
         slices = Slices(db, uploads, config.limits)
+        ownership = Ownership(db, moves, OWNED, now)
+
+        async def erase(user_id: str) -> int:
+            # The files first, which ends the jobs that make them.
+            return await assets.erase(user_id) + await ownership.erase(user_id)
+
         sweep = Sweep(db, shelf, now, abandoned=abandoned)
         yield Application(
             name="media",
@@ -82,7 +88,7 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
                 Registered(add_WaveformServiceServicer_to_server, WaveformServicer(Waveforms(db))),
                 Registered(
                     add_OwnershipServiceServicer_to_server,
-                    OwnershipServicer(Ownership(db, moves, OWNED, now), assets.erase),
+                    OwnershipServicer(ownership, erase),
                 ),
             ],
             # Without Redis everything is taken in and only starts later, so its absence is no illness.

@@ -1,7 +1,10 @@
 """What belongs to people in Composer."""
 
+from functools import partial
+
 from services.composer.storage.tables import appeals, exports, jobs, lyrics, tracks, webhooks
 from services.kit.db.ownership import Owned
+from services.kit.jobs.erasure import left_below_jobs, left_of_jobs
 
 _RUNNING = ("pending", "queued", "running")
 
@@ -18,6 +21,7 @@ OWNED = (
         "job_id",
         shown=jobs.jobs.c.state.in_(_RUNNING),
         busy=jobs.jobs.c.state.in_(_RUNNING),
-        left=lambda _: {"params": {}, "result": None, "error_message": ""},
+        left=left_of_jobs,
+        below=partial(left_below_jobs, jobs),
     ),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, MetaData, Table, Text, delete, func, select, update
+from sqlalchemy import Column, ColumnElement, Executable, MetaData, Table, Text, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,7 +27,8 @@ class Owned:
     client's request id, which means nothing with another owner and could be one that the other has used.
 
     When their owner is erased the rows go, but for the `busy` ones, which must end first; or they stay, with what
-    `left` gives written over them, and as they are where that is nothing.
+    `left` gives written over them, and as they are where that is nothing. `below` gives what else is to be done then
+    for the rows that a condition names, before anything happens to them.
     """
 
     noun: str
@@ -37,6 +38,7 @@ class Owned:
     forget: str = ""
     busy: ColumnElement[bool] | None = None
     left: Callable[[datetime], Mapping[str, Any]] | None = None
+    below: Callable[[ColumnElement[bool]], Sequence[Executable]] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ class Ownership:
                     count = select(func.count()).where(mine, thing.busy)
                     busy += int((await tx.execute(count)).scalar() or 0)
                     mine &= ~thing.busy
+                for statement in thing.below(mine) if thing.below is not None else ():
+                    await tx.execute(statement)
                 if thing.left is None:
                     await tx.execute(delete(table).where(mine))
                 elif values := thing.left(self._clock()):
