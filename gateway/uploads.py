@@ -148,6 +148,8 @@ def _opening(cls: Any, http: web.Request, part: BodyPartReader) -> Any:
     header.request_id = read_idempotency_key(http)
     # A mini-program cannot say in the form what its file is, nor what is to be done with it; the query can.
     known = header.DESCRIPTOR.fields_by_name
+    if "content_md5" in known:
+        header.content_md5 = part.headers.get("Content-MD5", "").strip()
     fill_from_query(header, [pair for pair in http.query.items() if pair[0] in known], taken=())
     return first
 

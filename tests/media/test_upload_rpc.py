@@ -1,6 +1,8 @@
 """Uploads through the contract: presigned, streamed, made by a service, and everything that goes wrong."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -9,12 +11,15 @@ import grpc
 import pytest
 
 from cadenza.media.v1 import asset_service_pb2 as pb
+from cadenza.media.v1 import image_service_pb2 as images
+from cadenza.media.v1.image_service_pb2_grpc import ImageServiceStub
 from services.kit.errors import RemoteError
 from services.kit.ids import new_id
 from services.kit.rpc.errors import from_rpc
 from services.media.config import Config
 from services.media.domain.upload import MEBIBYTE
 from tests.media.conftest import Media
+from tests.media.hostile.pictures import picture as png_of
 from tests.media.recordings import sound, video
 
 _PIECE = 64 * 1024
@@ -334,3 +339,35 @@ async def test_without_token(media: Media) -> None:
 
     assert error.reason == "AUTH_REQUIRED"
     assert await media.left_behind() == (0, 0)
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+async def test_wrong_md5(media: Media) -> None:
+    """A sound or picture of another MD5 than announced is refused and leaves nothing; the right one is taken."""
+    picture, take = png_of("PNG", width=64, height=48), sound("take.mp3")
+    stub: Any = ImageServiceStub(media.mesh.peers("gateway").channel("media"))
+
+    async def send_image(method: Any, message: Any, header: Any, data: bytes) -> Any:
+        return await method(iter([message(header=header), message(chunk=data)]), metadata=media.metadata())
+
+    for data, md5 in ((take, _md5(take + b"?")), (take, _md5(b""))):
+        error = await refusal(upload(media, data, content_md5=md5))
+        assert (error.reason, error.metadata["field"]) == ("UPLOAD_CHECKSUM_WRONG", "content_md5")
+    header = images.ImageHeader(filename="a.png", content_md5=_md5(picture + b"?"))
+    error = await refusal(send_image(stub.UploadImage, images.UploadImageRequest, header, picture))
+    assert error.reason == "UPLOAD_CHECKSUM_WRONG"
+    for data in (picture, take):
+        either = pb.UploadHeader(filename="a", content_md5=_md5(data + b"?"))
+        error = await refusal(send_image(stub.UploadFile, images.UploadFileRequest, either, data))
+        assert error.reason == "UPLOAD_CHECKSUM_WRONG"
+    await media.settle()
+    assert await media.left_behind() == (0, 0)
+
+    malformed = await refusal(upload(media, take, content_md5="not an MD5"))
+    assert (malformed.reason, malformed.metadata["field"]) == ("PARAM_INVALID", "header.content_md5")
+    assert (await upload(media, take, content_md5=_md5(take))).state == pb.Asset.STATE_UPLOADED
+    right = images.ImageHeader(filename="a.png", content_md5=_md5(picture))
+    assert (await send_image(stub.UploadImage, images.UploadImageRequest, right, picture)).image.width_px

@@ -53,7 +53,7 @@ class AssetServicer(pb_grpc.AssetServiceServicer):
     ) -> pb.UploadAssetResponse:
         """Take a streamed file in."""
         header = (await first_message(request_iterator)).header
-        announced = Announced(filename=header.filename, content_type=header.content_type, size_bytes=header.size_bytes)
+        announced = announcement(header)
         asset = await self._uploads.receive(origin(header.request_id), announced, chunks(request_iterator))
         message = asset_message(asset, await self._assets.address(asset))
         return pb.UploadAssetResponse(asset=message, asset_id=asset.asset_id)
@@ -161,6 +161,16 @@ def origin(request_id: str = "") -> Origin:
     """Return who calls."""
     call = current_call()
     return Origin(user_id=current_user().user_id, platform=call.platform, trace_id=call.trace_id, request_id=request_id)
+
+
+def announcement(header: pb.UploadHeader) -> Announced:
+    """Return what the header of an upload says of its file."""
+    return Announced(
+        filename=header.filename,
+        content_type=header.content_type,
+        size_bytes=header.size_bytes,
+        content_md5=header.content_md5,
+    )
 
 
 def _lease(message: pb.JobLease) -> Lease:

@@ -10,7 +10,7 @@ from services.kit.rpc.identity import current_user
 from services.media.domain.asset import Asset
 from services.media.domain.image import TAKEN, Edit
 from services.media.domain.sound import HEAD_BYTES, sniff
-from services.media.rpc.asset import chunks, first_message, origin
+from services.media.rpc.asset import announcement, chunks, first_message, origin
 from services.media.rpc.message import asset_message, time_message
 from services.media.usecases.asset import Assets
 from services.media.usecases.image import Images
@@ -38,7 +38,9 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
             height_px=header.crop_height_px,
             watermark=header.watermark_text,
         )
-        announced = Announced(filename=header.filename, content_type=header.content_type)
+        announced = Announced(
+            filename=header.filename, content_type=header.content_type, content_md5=header.content_md5
+        )
         asset = await self._images.receive(origin(header.request_id), announced, edit, chunks(request_iterator))
         return pb.UploadImageResponse(image=await self._message(asset), asset_id=asset.asset_id)
 
@@ -52,7 +54,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
     ) -> pb.UploadFileResponse:
         """Take a sound or a picture in."""
         header: asset_service_pb2.UploadHeader = (await first_message(request_iterator)).header
-        announced = Announced(filename=header.filename, content_type=header.content_type, size_bytes=header.size_bytes)
+        announced = announcement(header)
         head, pieces = await _peek(chunks(request_iterator))
         if sniff(head) in TAKEN:
             asset = await self._images.receive(origin(header.request_id), announced, Edit(), pieces)

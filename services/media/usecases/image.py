@@ -46,9 +46,9 @@ class Images:
         """Return the asset of a streamed picture, ready; a repeat returns that of the first time.
 
         Whatever fails leaves nothing. Raises UploadFormatInvalid, UploadTooLarge, UploadIncomplete,
-        IdempotencyKeyReused, Unavailable.
+        ChecksumWrong, IdempotencyKeyReused, Unavailable.
         """
-        incoming = Incoming(pieces, pictures.check_bytes)
+        incoming = Incoming(pieces, pictures.check_bytes, announced.content_md5)
         found = await incoming.look()
         if found not in pictures.TAKEN:
             raise pictures.refusal(found.name)

@@ -53,6 +53,8 @@ class Announced:
     filename: str
     content_type: str = ""
     size_bytes: int = 0
+    # In base64; empty when the sender made none.
+    content_md5: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,11 +197,13 @@ class Uploads:
         """Return the asset of a streamed file with its job queued; a repeat returns that of the first time.
 
         The first bytes are looked at before any is stored, and whatever fails leaves nothing.
-        Raises UploadTooLarge, UploadFormatInvalid, UploadIncomplete, TooManyOpen, IdempotencyKeyReused.
+        Raises UploadTooLarge, UploadFormatInvalid, UploadIncomplete, ChecksumWrong, TooManyOpen, IdempotencyKeyReused.
         """
         platform = origin.platform
         self._limits.check_streamed(announced.size_bytes, platform, "size_bytes")
-        incoming = Incoming(pieces, lambda size: self._limits.check_streamed(size, platform, "file"))
+        incoming = Incoming(
+            pieces, lambda size: self._limits.check_streamed(size, platform, "file"), announced.content_md5
+        )
         found = await incoming.look(announced_raw(announced.content_type, announced.filename))
         if not found.is_sound:
             what = found.name if found is ZIP else found.content_type.partition("/")[0]

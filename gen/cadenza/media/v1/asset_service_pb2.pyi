@@ -355,6 +355,7 @@ class UploadHeader(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_MD5_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
     """Name of the file; any path in it is dropped."""
     content_type: _builtins.str
@@ -363,6 +364,10 @@ class UploadHeader(_message.Message):
     """Size in bytes when it is known; checked against what comes."""
     request_id: _builtins.str
     """Client-made id; a repeat returns the first answer."""
+    content_md5: _builtins.str
+    """MD5 of the file in base64; empty when the client made none. Over HTTP it can stand as `Content-MD5` at the file's
+    part of the form. A file with another one is refused with UPLOAD_CHECKSUM_WRONG and nothing of it is kept.
+    """
     def __init__(
         self,
         *,
@@ -370,10 +375,11 @@ class UploadHeader(_message.Message):
         content_type: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        content_md5: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "filename", b"filename", "request_id", b"request_id", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_md5", b"content_md5", "content_type", b"content_type", "filename", b"filename", "request_id", b"request_id", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/media/v1/image_service.proto\x12\x10\x63\x61\x64\x65nza.media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$cadenza/media/v1/asset_service.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\x05Image\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x33\n\x0furl_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08variants\x18\x06 \x03(\x0b\x32\x1f.cadenza.media.v1.Image.Variant\x1aI\n\x07Variant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x0b\n\x03url\x18\x04 \x01(\t\"p\n\x12UploadImageRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.cadenza.media.v1.ImageHeaderH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\x8a\x02\n\x0bImageHeader\x12\x1a\n\x08\x66ilename\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x1d\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x7f\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1a\n\tcrop_x_px\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1a\n\tcrop_y_px\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1e\n\rcrop_width_px\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1f\n\x0e\x63rop_height_px\x18\x07 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12)\n\x0ewatermark_text\x18\x08 \x01(\tB\x11\xbaH\x0er\x0c\x18<2\x08^[ -~]*$\"O\n\x13UploadImageResponse\x12&\n\x05image\x18\x01 \x01(\x0b\x32\x17.cadenza.media.v1.Image\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\"-\n\x0fGetImageRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x10GetImageResponse\x12&\n\x05image\x18\x01 \x01(\x0b\x32\x17.cadenza.media.v1.Image\"p\n\x11UploadFileRequest\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32\x1e.cadenza.media.v1.UploadHeaderH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\x92\x01\n\x12UploadFileResponse\x12&\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x17.cadenza.media.v1.Asset\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x11\n\tfile_size\x18\x06 \x01(\x03\x32\xbe\x03\n\x0cImageService\x12\x9a\x01\n\x0bUploadImage\x12$.cadenza.media.v1.UploadImageRequest\x1a%.cadenza.media.v1.UploadImageResponse\"<\xa8\xbb\x18\x02\xb8\xbb\x18\xc0\xa9\x07\xc0\xbb\x18\xc9\x01\xc8\xbb\x18\x80\x80\x80\x05\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/assets/image/upload:\x01*(\x01\x12\x81\x01\n\x08GetImage\x12!.cadenza.media.v1.GetImageRequest\x1a\".cadenza.media.v1.GetImageResponse\".\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/assets/{asset_id}/image\x12\x8c\x01\n\nUploadFile\x12#.cadenza.media.v1.UploadFileRequest\x1a$.cadenza.media.v1.UploadFileResponse\"1\xa8\xbb\x18\x02\xb8\xbb\x18\xe0\xa7\x12\xc0\xbb\x18\xc9\x01\xc8\xbb\x18\x80\x80\x80\x19\x82\xd3\xe4\x93\x02\x15\"\x10/api/file/upload:\x01*(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cadenza/media/v1/image_service.proto\x12\x10\x63\x61\x64\x65nza.media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$cadenza/media/v1/asset_service.proto\x1a cadenza/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\x05Image\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x33\n\x0furl_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08variants\x18\x06 \x03(\x0b\x32\x1f.cadenza.media.v1.Image.Variant\x1aI\n\x07Variant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x0b\n\x03url\x18\x04 \x01(\t\"p\n\x12UploadImageRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.cadenza.media.v1.ImageHeaderH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xc0\x02\n\x0bImageHeader\x12\x1a\n\x08\x66ilename\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x1d\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x7f\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1a\n\tcrop_x_px\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1a\n\tcrop_y_px\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1e\n\rcrop_width_px\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1f\n\x0e\x63rop_height_px\x18\x07 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12)\n\x0ewatermark_text\x18\x08 \x01(\tB\x11\xbaH\x0er\x0c\x18<2\x08^[ -~]*$\x12\x34\n\x0b\x63ontent_md5\x18\t \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^([A-Za-z0-9+/]{22}==)?$\"O\n\x13UploadImageResponse\x12&\n\x05image\x18\x01 \x01(\x0b\x32\x17.cadenza.media.v1.Image\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\"-\n\x0fGetImageRequest\x12\x1a\n\x08\x61sset_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x10GetImageResponse\x12&\n\x05image\x18\x01 \x01(\x0b\x32\x17.cadenza.media.v1.Image\"p\n\x11UploadFileRequest\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32\x1e.cadenza.media.v1.UploadHeaderH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\x92\x01\n\x12UploadFileResponse\x12&\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x17.cadenza.media.v1.Asset\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x11\n\tfile_size\x18\x06 \x01(\x03\x32\xbe\x03\n\x0cImageService\x12\x9a\x01\n\x0bUploadImage\x12$.cadenza.media.v1.UploadImageRequest\x1a%.cadenza.media.v1.UploadImageResponse\"<\xa8\xbb\x18\x02\xb8\xbb\x18\xc0\xa9\x07\xc0\xbb\x18\xc9\x01\xc8\xbb\x18\x80\x80\x80\x05\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/assets/image/upload:\x01*(\x01\x12\x81\x01\n\x08GetImage\x12!.cadenza.media.v1.GetImageRequest\x1a\".cadenza.media.v1.GetImageResponse\".\x90\x02\x01\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/assets/{asset_id}/image\x12\x8c\x01\n\nUploadFile\x12#.cadenza.media.v1.UploadFileRequest\x1a$.cadenza.media.v1.UploadFileResponse\"1\xa8\xbb\x18\x02\xb8\xbb\x18\xe0\xa7\x12\xc0\xbb\x18\xc9\x01\xc8\xbb\x18\x80\x80\x80\x19\x82\xd3\xe4\x93\x02\x15\"\x10/api/file/upload:\x01*(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,6 +56,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGEHEADER'].fields_by_name['crop_height_px']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_IMAGEHEADER'].fields_by_name['watermark_text']._loaded_options = None
   _globals['_IMAGEHEADER'].fields_by_name['watermark_text']._serialized_options = b'\272H\016r\014\030<2\010^[ -~]*$'
+  _globals['_IMAGEHEADER'].fields_by_name['content_md5']._loaded_options = None
+  _globals['_IMAGEHEADER'].fields_by_name['content_md5']._serialized_options = b'\272H\034r\0322\030^([A-Za-z0-9+/]{22}==)?$'
   _globals['_GETIMAGEREQUEST'].fields_by_name['asset_id']._loaded_options = None
   _globals['_GETIMAGEREQUEST'].fields_by_name['asset_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UPLOADFILEREQUEST'].oneofs_by_name['part']._loaded_options = None
@@ -75,17 +77,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADIMAGEREQUEST']._serialized_start=479
   _globals['_UPLOADIMAGEREQUEST']._serialized_end=591
   _globals['_IMAGEHEADER']._serialized_start=594
-  _globals['_IMAGEHEADER']._serialized_end=860
-  _globals['_UPLOADIMAGERESPONSE']._serialized_start=862
-  _globals['_UPLOADIMAGERESPONSE']._serialized_end=941
-  _globals['_GETIMAGEREQUEST']._serialized_start=943
-  _globals['_GETIMAGEREQUEST']._serialized_end=988
-  _globals['_GETIMAGERESPONSE']._serialized_start=990
-  _globals['_GETIMAGERESPONSE']._serialized_end=1048
-  _globals['_UPLOADFILEREQUEST']._serialized_start=1050
-  _globals['_UPLOADFILEREQUEST']._serialized_end=1162
-  _globals['_UPLOADFILERESPONSE']._serialized_start=1165
-  _globals['_UPLOADFILERESPONSE']._serialized_end=1311
-  _globals['_IMAGESERVICE']._serialized_start=1314
-  _globals['_IMAGESERVICE']._serialized_end=1760
+  _globals['_IMAGEHEADER']._serialized_end=914
+  _globals['_UPLOADIMAGERESPONSE']._serialized_start=916
+  _globals['_UPLOADIMAGERESPONSE']._serialized_end=995
+  _globals['_GETIMAGEREQUEST']._serialized_start=997
+  _globals['_GETIMAGEREQUEST']._serialized_end=1042
+  _globals['_GETIMAGERESPONSE']._serialized_start=1044
+  _globals['_GETIMAGERESPONSE']._serialized_end=1102
+  _globals['_UPLOADFILEREQUEST']._serialized_start=1104
+  _globals['_UPLOADFILEREQUEST']._serialized_end=1216
+  _globals['_UPLOADFILERESPONSE']._serialized_start=1219
+  _globals['_UPLOADFILERESPONSE']._serialized_end=1365
+  _globals['_IMAGESERVICE']._serialized_start=1368
+  _globals['_IMAGESERVICE']._serialized_end=1814
 # @@protoc_insertion_point(module_scope)

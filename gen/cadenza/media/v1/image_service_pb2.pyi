@@ -142,6 +142,7 @@ class ImageHeader(_message.Message):
     CROP_WIDTH_PX_FIELD_NUMBER: _builtins.int
     CROP_HEIGHT_PX_FIELD_NUMBER: _builtins.int
     WATERMARK_TEXT_FIELD_NUMBER: _builtins.int
+    CONTENT_MD5_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
     """Name of the file; any path in it is dropped."""
     content_type: _builtins.str
@@ -158,6 +159,10 @@ class ImageHeader(_message.Message):
     """Height of the part to keep; 0 for all to the lower edge."""
     watermark_text: _builtins.str
     """Words to write into the lower right corner, in letters of ASCII; empty for none."""
+    content_md5: _builtins.str
+    """MD5 of the file in base64; empty when the client made none. Over HTTP it can stand as `Content-MD5` at the file's
+    part of the form. A file with another one is refused with UPLOAD_CHECKSUM_WRONG and nothing of it is kept.
+    """
     def __init__(
         self,
         *,
@@ -169,10 +174,11 @@ class ImageHeader(_message.Message):
         crop_width_px: _builtins.int = ...,
         crop_height_px: _builtins.int = ...,
         watermark_text: _builtins.str = ...,
+        content_md5: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "crop_height_px", b"crop_height_px", "crop_width_px", b"crop_width_px", "crop_x_px", b"crop_x_px", "crop_y_px", b"crop_y_px", "filename", b"filename", "request_id", b"request_id", "watermark_text", b"watermark_text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_md5", b"content_md5", "content_type", b"content_type", "crop_height_px", b"crop_height_px", "crop_width_px", b"crop_width_px", "crop_x_px", b"crop_x_px", "crop_y_px", b"crop_y_px", "filename", b"filename", "request_id", b"request_id", "watermark_text", b"watermark_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -932,6 +932,12 @@ class ImageHeader(betterproto2.Message):
     Words to write into the lower right corner, in letters of ASCII; empty for none.
     """
 
+    content_md5: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
+    """
+    MD5 of the file in base64; empty when the client made none. Over HTTP it can stand as `Content-MD5` at the file's
+    part of the form. A file with another one is refused with UPLOAD_CHECKSUM_WRONG and nothing of it is kept.
+    """
+
 
 default_message_pool.register_message("cadenza.media.v1", "ImageHeader", ImageHeader)
 
@@ -1592,6 +1598,12 @@ class UploadHeader(betterproto2.Message):
     request_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Client-made id; a repeat returns the first answer.
+    """
+
+    content_md5: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    MD5 of the file in base64; empty when the client made none. Over HTTP it can stand as `Content-MD5` at the file's
+    part of the form. A file with another one is refused with UPLOAD_CHECKSUM_WRONG and nothing of it is kept.
     """
 
 
