@@ -15,7 +15,7 @@ from gateway.envelope import JSON, enveloping
 from gateway.headers import Common, answering_preflights, compressing
 from gateway.health import HealthPages
 from gateway.lane import LANE, Lane
-from gateway.limits import Limits, limiting, narrow_limits
+from gateway.limits import Limits, limiting
 from gateway.objects import add_objects
 from gateway.observe import observing
 from gateway.openapi import document
@@ -50,7 +50,7 @@ async def build(config: Config, peers: Peers, *, bindings: list[Binding] | None 
     resumables = Resumables(transcoder, config, bindings)
     health = HealthPages(tuple(sorted({each.service for each in bindings})), peers, redis, config)
 
-    limits, common = Limits(config, RateWindows(redis), narrow_limits(bindings)), Common(config)
+    limits, common = Limits(config, RateWindows(redis), bindings=bindings, peers=peers), Common(config)
 
     # Whatever is added here is to be added to the lane, too, which most requests take.
     app = web.Application(

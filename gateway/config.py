@@ -1,11 +1,13 @@
 """The settings of the gateway."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from services.kit.config import ConfigError, ProcessConfig, setting
 
 MEBIBYTE = 1024 * 1024
+_RATE = re.compile(r"[A-Za-z]{1,64}=[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,19 @@ class Config(ProcessConfig):
         60,
         doc="requests per minute of one client to the paths of the older interfaces; 0 for no limit, loopback has none",
     )
+    rate_ai_free_per_minute: int = setting(
+        "RATE_AI_FREE_PER_MINUTE", 10, doc="runs of a model or engine per minute with one token on the free plan"
+    )
+    rate_ai_basic_per_minute: int = setting("RATE_AI_BASIC_PER_MINUTE", 30, doc="the same on the basic plan")
+    rate_ai_premium_per_minute: int = setting("RATE_AI_PREMIUM_PER_MINUTE", 60, doc="the same on the premium plan")
+    rate_meeting_per_minute: int = setting(
+        "RATE_MEETING_PER_MINUTE", 100, doc="requests for meetings per minute from one address; loopback has no limit"
+    )
+    rate_methods: tuple[str, ...] = setting(
+        "RATE_METHODS",
+        (),
+        doc="other limits of single methods than the contract's, per minute and token: GenerateLyrics=5, with commas",
+    )
     upload_limit_mb: int = setting("UPLOAD_LIMIT_MB", 50, doc="largest upload through the gateway in MiB")
     upload_limit_wxmp_mb: int = setting(
         "UPLOAD_LIMIT_WXMP_MB", 10, doc="largest upload of a mini-program through the gateway in MiB"
@@ -88,8 +103,16 @@ class Config(ProcessConfig):
         """Refuse networks that are none; raises ConfigError naming them."""
         super().__post_init__()
         problems = [f"TRUSTED_PROXIES: {text} is not a network" for text in self.trusted_proxies if not _network(text)]
+        problems += [
+            f"RATE_METHODS: {text} is not Method=number" for text in self.rate_methods if not _RATE.fullmatch(text)
+        ]
         if problems:
             raise ConfigError(problems)
+
+    @property
+    def method_rates(self) -> dict[str, int]:
+        """Return the limits of single methods by their names."""
+        return {name: int(number) for name, _, number in (text.partition("=") for text in self.rate_methods)}
 
     @property
     def proxies(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -1,7 +1,8 @@
 """How much one client and all clients together may ask of this process.
 
 The rules are layered and the strictest one that matches wins (catalogue, K-18): by address for all, stricter for who
-has no token, by token, by the older paths, and by single methods that name a limit of their own.
+has no token, by token, by the older paths, by single methods that name a limit of their own, and by classes of methods
+that are counted together. Which methods these are the contract says, how often the settings.
 """
 
 import ipaddress
@@ -13,14 +14,18 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from cadenza.options.v1.options_pb2 import RATE_CLASS_AI, RATE_CLASS_MEETING
+from cadenza.wallet.v1.credit_service_pb2 import PLAN_FREE
 from gateway.admission import PLACE, REFUSED, Admission, Place, overloaded
 from gateway.caller import CALLER, Caller
 from gateway.config import Config
 from gateway.envelope import failure
+from gateway.plans import Plans
 from gateway.routes import Binding
 from gateway.webhooks import WECHAT
 from gateway.windows import RateWindows, Rule, Standing
 from services.kit.errors import RateLimited
+from services.kit.rpc.channel import Peers
 
 Route = tuple[str, str]  # verb and template
 
@@ -35,29 +40,35 @@ class Narrow:
 
     older: frozenset[tuple[str, str]]  # verb and path
     methods: Mapping[tuple[str, str], Rule]
+    classes: Mapping[tuple[str, str], int]  # of those that are counted with others
 
 
-def narrow_limits(bindings: Iterable[Binding]) -> Narrow:
-    """Return the limits of single routes; a method's own holds for all of its routes together."""
+def narrow_limits(bindings: Iterable[Binding], rates: Mapping[str, int]) -> Narrow:
+    """Return the limits of single routes; a method's own, or that of `rates`, holds for all of its routes together."""
     older: set[tuple[str, str]] = set()
     methods: dict[tuple[str, str], Rule] = {}
+    classes: dict[tuple[str, str], int] = {}
     for each in bindings:
         if each.additional:
             older.add((each.verb, each.path))
-        if each.user_per_minute:
-            rule = Rule(each.method.path, each.user_per_minute)
-            routes = ((each.verb, each.path), ("POST", each.method.path), ("GET", each.method.path))
-            methods |= dict.fromkeys(routes, rule)
-    return Narrow(frozenset(older), methods)
+        routes = ((each.verb, each.path), ("POST", each.method.path), ("GET", each.method.path))
+        most = rates.get(each.method.name, each.user_per_minute)
+        if most:
+            methods |= dict.fromkeys(routes, Rule(each.method.path, most))
+        if each.rate_class:
+            classes |= dict.fromkeys(routes, each.rate_class)
+    return Narrow(frozenset(older), methods, classes)
 
 
 class Limits:
     """The bounds of one process on the requests in work, and of all of them together on requests per minute."""
 
-    def __init__(self, config: Config, windows: RateWindows, narrow: Narrow) -> None:
-        """Bound as the settings say, and count in the windows."""
+    def __init__(self, config: Config, windows: RateWindows, *, bindings: Iterable[Binding], peers: Peers) -> None:
+        """Bound as settings and contracts say and the plans allow that Wallet knows, and count in the windows."""
         self._windows = windows
-        self._narrow = narrow
+        self._plans = Plans(peers, config)
+        self._meeting = Rule("meeting", config.rate_meeting_per_minute)
+        self._narrow = narrow_limits(bindings, config.method_rates)
         self.admission = Admission(config.requests_most, config.requests_least)
         self._user = Rule("user", config.rate_user_per_minute)
         self._older = Rule("older", config.rate_older_per_minute)
@@ -82,7 +93,20 @@ class Limits:
             standing = await self._windows.take(rule, key)
             if tightest is None or standing.tightness < tightest.tightness:
                 tightest = standing
+        if self._user.limit and self._narrow.classes.get(route) == RATE_CLASS_AI and caller.token_key:
+            standing = await self._by_plan(caller, caller.token_key)
+            if tightest is None or standing.tightness < tightest.tightness:
+                tightest = standing
         return tightest
+
+    async def _by_plan(self, caller: Caller, key: str) -> Standing:
+        """Return where the client stands with what its plan allows; only past the free plan's limit is that asked."""
+        rates, plan = self._plans.ai_per_minute, self._plans.known(key)
+        standing = await self._windows.take(Rule("ai", rates.get(plan or PLAN_FREE, rates[PLAN_FREE])), key)
+        if standing.allowed or plan is not None:
+            return standing
+        most = rates.get(await self._plans.ask(key, caller), standing.rule.limit)
+        return standing if most <= standing.rule.limit else await self._windows.take(Rule("ai", most), key)
 
     def _rules(self, caller: Caller, route: Route) -> list[tuple[Rule, str]]:
         """Return the rules that match, each with the name that the client has for it."""
@@ -95,6 +119,8 @@ class Limits:
                 found.append((self._narrow.methods[route], token_key))
         if not outside:
             return found
+        if self._meeting.limit and self._narrow.classes.get(route) == RATE_CLASS_MEETING:
+            found.append((self._meeting, caller.address))
         if self._older.limit and route in self._narrow.older:
             found.append((self._older, token_key or caller.address))
         if self._address.limit:

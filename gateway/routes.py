@@ -48,6 +48,7 @@ class Binding:
     http_status: int
     max_body_bytes: int  # 0 for the gateway's default
     user_per_minute: int  # 0 for none of its own
+    rate_class: int  # a value of cadenza.options.v1.RateClass
 
     @property
     def path(self) -> str:
@@ -123,6 +124,7 @@ def _binding(method: MethodDescriptor, rule: Any, *, additional: bool) -> Bindin
         http_status=options.Extensions[options_pb2.http_status] or _OK,
         max_body_bytes=options.Extensions[options_pb2.max_body_bytes],
         user_per_minute=options.Extensions[options_pb2.user_per_minute],
+        rate_class=options.Extensions[options_pb2.rate_class],
     )
     problem = _problem(binding)
     if problem:

@@ -149,7 +149,7 @@ class RateWindows:
         """Count in Redis, or alone without a client; `clock` tells seconds for counting alone."""
         self._redis = None if client is None else _Together(client)
         self._clock = clock
-        self._leases: dict[tuple[str, str], _Lease] = {}
+        self._leases: dict[tuple[str, str, int], _Lease] = {}
         self._alone: dict[tuple[str, str], _Counts] = {}
         self._silent_until = 0.0
 
@@ -157,7 +157,7 @@ class RateWindows:
         """Return whether one more request fits into the client's window, having counted it."""
         if len(self._leases) > _MOST_KEYS:
             self._leases.clear()  # what was taken and not spent stays counted, which errs on the strict side
-        lease = self._leases.setdefault((rule.name, key), _Lease())
+        lease = self._leases.setdefault((rule.name, key, rule.limit), _Lease())
         lease.hear(time.monotonic())
         allowed = lease.spend(time.monotonic())
         if allowed is None:

@@ -63,6 +63,8 @@ class Credits(credit_service_pb2_grpc.CreditServiceServicer):
         self.asked = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.page: Any = None
+        self.plan: Any = 0
+        self.plan_asked = 0
         self.watched: list[str] = []
 
     async def WatchBalance(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802  # named by the contract
@@ -87,6 +89,13 @@ class Credits(credit_service_pb2_grpc.CreditServiceServicer):
             self.cancelled.set()
             raise
         return self.answer()
+
+    async def GetQuota(self, request: Any, context: Any) -> Any:  # noqa: N802  # named by the contract
+        """Return the plan that the test has set, counting how often it is asked for."""
+        self.plan_asked += 1
+        if not self.plan:
+            raise Unauthenticated("not a token of ours")
+        return credit_service_pb2.GetQuotaResponse(plan=self.plan)
 
     async def ListEntries(self, request: Any, context: Any) -> Any:  # noqa: N802  # named by the contract
         """Return as many entries as were asked for."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cadenza/options/v1/options.proto\x12\x12\x63\x61\x64\x65nza.options.v1\x1a google/protobuf/descriptor.proto*k\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x10\n\x0c\x41\x43\x43\x45SS_ADMIN\x10\x03\x12\x13\n\x0f\x41\x43\x43\x45SS_INTERNAL\x10\x04:L\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x1a.cadenza.options.v1.Access:1\n\x07\x63\x61llers\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x03(\t:5\n\x0b\x64\x65\x61\x64line_ms\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x05:5\n\x0bhttp_status\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x87\x03 \x01(\x05:8\n\x0emax_body_bytes\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x87\x03 \x01(\x03:9\n\x0fuser_per_minute\x12\x1e.google.protobuf.MethodOptions\x18\xba\x87\x03 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cadenza/options/v1/options.proto\x12\x12\x63\x61\x64\x65nza.options.v1\x1a google/protobuf/descriptor.proto*k\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x10\n\x0c\x41\x43\x43\x45SS_ADMIN\x10\x03\x12\x13\n\x0f\x41\x43\x43\x45SS_INTERNAL\x10\x04*R\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x11\n\rRATE_CLASS_AI\x10\x01\x12\x16\n\x12RATE_CLASS_MEETING\x10\x02:L\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x1a.cadenza.options.v1.Access:1\n\x07\x63\x61llers\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x03(\t:5\n\x0b\x64\x65\x61\x64line_ms\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x05:5\n\x0bhttp_status\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x87\x03 \x01(\x05:8\n\x0emax_body_bytes\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x87\x03 \x01(\x03:9\n\x0fuser_per_minute\x12\x1e.google.protobuf.MethodOptions\x18\xba\x87\x03 \x01(\x05:S\n\nrate_class\x12\x1e.google.protobuf.MethodOptions\x18\xbb\x87\x03 \x01(\x0e\x32\x1d.cadenza.options.v1.RateClassb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,4 +34,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCESS']._serialized_start=90
   _globals['_ACCESS']._serialized_end=197
+  _globals['_RATECLASS']._serialized_start=199
+  _globals['_RATECLASS']._serialized_end=281
 # @@protoc_insertion_point(module_scope)

@@ -51,12 +51,37 @@ ACCESS_INTERNAL: Access.ValueType  # 4
 """Another service of the mesh, named in `callers` and proven by its certificate."""
 Global___Access: _TypeAlias = Access  # noqa: Y015
 
+class _RateClass:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RateClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateClass.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RATE_CLASS_UNSPECIFIED: _RateClass.ValueType  # 0
+    """With none."""
+    RATE_CLASS_AI: _RateClass.ValueType  # 1
+    """Work for a model or an engine: all such methods together, for one person, by the person's plan."""
+    RATE_CLASS_MEETING: _RateClass.ValueType  # 2
+    """Meetings: all such methods together, for one address."""
+
+class RateClass(_RateClass, metaclass=_RateClassEnumTypeWrapper):
+    """Says with which others a method is counted, besides the limits for everything."""
+
+RATE_CLASS_UNSPECIFIED: RateClass.ValueType  # 0
+"""With none."""
+RATE_CLASS_AI: RateClass.ValueType  # 1
+"""Work for a model or an engine: all such methods together, for one person, by the person's plan."""
+RATE_CLASS_MEETING: RateClass.ValueType  # 2
+"""Meetings: all such methods together, for one address."""
+Global___RateClass: _TypeAlias = RateClass  # noqa: Y015
+
 ACCESS_FIELD_NUMBER: _builtins.int
 CALLERS_FIELD_NUMBER: _builtins.int
 DEADLINE_MS_FIELD_NUMBER: _builtins.int
 HTTP_STATUS_FIELD_NUMBER: _builtins.int
 MAX_BODY_BYTES_FIELD_NUMBER: _builtins.int
 USER_PER_MINUTE_FIELD_NUMBER: _builtins.int
+RATE_CLASS_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access.ValueType]
 """Who may call the method; every method sets it."""
 callers: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_builtins.str]]
@@ -71,3 +96,5 @@ user_per_minute: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.Metho
 """How often one person may call the method within a minute through the gateway, all its routes together; 0 means no
 limit of its own.
 """
+rate_class: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___RateClass.ValueType]
+"""With which other methods it is counted; the settings of the gateway say how often each class may be asked for."""

@@ -3,7 +3,10 @@
 # plugin: python-betterproto2
 # This file has been @generated
 
-__all__ = ("Access",)
+__all__ = (
+    "Access",
+    "RateClass",
+)
 
 
 import betterproto2
@@ -60,4 +63,41 @@ class Access(betterproto2.Enum):
             "ACCESS_USER": 2,
             "ACCESS_ADMIN": 3,
             "ACCESS_INTERNAL": 4,
+        }
+
+
+class RateClass(betterproto2.Enum):
+    """
+    Says with which others a method is counted, besides the limits for everything.
+    """
+
+    UNSPECIFIED = 0
+    """
+    With none.
+    """
+
+    AI = 1
+    """
+    Work for a model or an engine: all such methods together, for one person, by the person's plan.
+    """
+
+    MEETING = 2
+    """
+    Meetings: all such methods together, for one address.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "RATE_CLASS_UNSPECIFIED",
+            1: "RATE_CLASS_AI",
+            2: "RATE_CLASS_MEETING",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "RATE_CLASS_UNSPECIFIED": 0,
+            "RATE_CLASS_AI": 1,
+            "RATE_CLASS_MEETING": 2,
         }
