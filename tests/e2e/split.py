@@ -28,6 +28,7 @@ from services.mesh.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("auth", "wallet", "composer", "media", "share")
+PROCESSES = (*SERVICES, "gateway", "worker")
 KEYS = ("cadenza", "a-secret-of-the-tests")
 READY_S = 120.0
 
@@ -61,8 +62,13 @@ def objects_at(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @asynccontextmanager
-async def split_mesh(root: Path, *, otlp_endpoint: str = "", **settings: str) -> AsyncIterator[Split]:
-    """Run the split layout under a folder, its spans sent to a receiver if there is one; it is stopped at the end."""
+async def split_mesh(
+    root: Path, *, names: tuple[str, ...] = PROCESSES, otlp_endpoint: str = "", **settings: str
+) -> AsyncIterator[Split]:
+    """Run the split layout under a folder, its spans sent to a receiver if there is one; it is stopped at the end.
+
+    With fewer `names` only these processes run, and whoever asked for them waits until they answer.
+    """
     await asyncio.to_thread(root.mkdir)
     postgres, valkey, port = Postgres(root / "postgres", durable=False), Valkey(root / "valkey"), free_port()
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -74,18 +80,23 @@ async def split_mesh(root: Path, *, otlp_endpoint: str = "", **settings: str) ->
             environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint}
             for once in ("certificates", "migrate"):
                 await asyncio.to_thread(_run, _command(compose, once), environment, root / f"{once}.log")
-            for name in (*SERVICES, "gateway", "worker"):
-                with (root / f"{name}.log").open("wb") as log:
-                    processes[name] = subprocess.Popen(  # noqa: ASYNC220 - it only starts
-                        _command(compose, name), env=environment, stdout=log, stderr=log
-                    )
             split = Split(environment["PUBLIC_URL"], environment, processes)
-            await _healthy(split, root)
+            for name in names:
+                start(split, root, name)
+            if names == PROCESSES:
+                await _healthy(split, root)
             yield split
     finally:
         await asyncio.to_thread(_end, processes.values())
         await asyncio.to_thread(valkey.remove)
         await asyncio.to_thread(postgres.remove)
+
+
+def start(split: Split, root: Path, name: str) -> None:
+    """Start a process of the layout, again if it has ended."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    with (root / f"{name}.log").open("ab") as log:
+        split.processes[name] = subprocess.Popen(_command(compose, name), env=split.environment, stdout=log, stderr=log)
 
 
 def _environment(compose: dict[str, Any], root: Path, urls: tuple[str, str], objects: int) -> dict[str, str]:
