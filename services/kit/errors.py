@@ -33,6 +33,10 @@ class DomainError(Exception):
         self.metadata: dict[str, str] = {name: str(value) for name, value in metadata.items()}
         self.violations: tuple[FieldViolation, ...] = ()
 
+    def __repr__(self) -> str:
+        """Return the reason with the message, for logs and for what a row keeps of a failure."""
+        return f"{type(self).__name__}({self.reason}: {self.message})"
+
 
 class ParamInvalid(DomainError):
     """The request itself is wrong, whatever the state of the system."""

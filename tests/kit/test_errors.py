@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from services.kit import errors
-from services.kit.errors import DomainError, FieldViolation, ParamInvalid, RemoteError
+from services.kit.errors import DomainError, FieldViolation, NotFound, ParamInvalid, RemoteError
 
 
 def test_metadata_is_text() -> None:
@@ -46,3 +46,9 @@ def test_every_error_has_a_reason_of_its_own(kind: type[DomainError]) -> None:
     """No class of the kit falls back to the reason for the unforeseen."""
     assert "reason" in vars(kind)
     assert kind.reason != "UNKNOWN_ERROR"
+
+
+def test_a_written_error_names_its_reason() -> None:
+    """What logs and rows keep of an error holds its reason, also of one that another service gave."""
+    assert "NOT_FOUND: there is no such song" in repr(NotFound("there is no such song"))
+    assert "JOB_LEASE_LOST: too late" in repr(RemoteError("JOB_LEASE_LOST", "too late"))

@@ -94,15 +94,26 @@ def file_of(key: str) -> str:
 async def unrest(database_url: str) -> list[str]:
     """Return what is still going on, as sentences; nothing when the mesh is quiet."""
     state = await read_tables(database_url)
-    known = {hold["hold_id"] for hold in state.holds}
     going = [f"{job['service']} job {job['job_id']} is {job['state']}" for job in state.jobs if not ended(job)]
     going += [f"hold {hold['hold_id']} is open" for hold in state.holds if hold["state"] == "held"]
-    for message in state.outbox:
-        # A release of a hold that never came to be is repeated for a minute in case the call is still on its way.
-        if message["topic"] == "release" and message["key"] not in known and "NOT_FOUND" in message["last_error"]:
-            continue
-        going.append(f"{message['service']} owes {message['topic']} {message['key']}: {message['last_error']}")
+    going += [
+        f"{message['service']} owes {message['topic']} {message['key']}: {message['last_error']}"
+        for message in owed(state)
+    ]
     return going
+
+
+def owed(state: State) -> list[Row]:
+    """Return the messages that have still to arrive.
+
+    A release of a hold that never came to be is repeated for a minute in case the hold is on its way, and is none.
+    """
+    known = {hold["hold_id"] for hold in state.holds}
+    return [
+        message
+        for message in state.outbox
+        if message["topic"] != "release" or message["key"] in known or "NOT_FOUND" not in message["last_error"]
+    ]
 
 
 def ended(job: Row) -> bool:

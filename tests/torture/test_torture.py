@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from services.kit.crash import POINTS
+from services.kit.errors import RemoteError
 from services.kit.ids import new_id
 from tests.torture.report import document, markdown
 from tests.torture.run import Outcome, short_take, torture
 from tests.torture.standing import Standing
-from tests.torture.state import State
+from tests.torture.state import State, owed
 from tests.torture.verdict import PROMISES, violations
 
 pytestmark = pytest.mark.timeout(1500)
@@ -67,6 +68,17 @@ async def test_the_run_is_told(outcome: Outcome) -> None:
     assert f"| real SIGKILLs | {outcome.kills} |" in text
     assert "| violations | 0 |" in text
     assert sum(told["kills"].values()) == len(told["deaths"]) == outcome.kills
+
+
+def test_a_release_of_nothing_keeps_nobody_waiting() -> None:
+    """What Composer goes on releasing although it was never held is not waited for; a release that failed is."""
+    failure = repr(RemoteError("NOT_FOUND", "there is no such hold"))
+    message = {"service": "composer", "topic": "release", "key": "a", "payload": "", "attempt": 3}
+    missed = {**message, "last_error": repr(RemoteError("UNAVAILABLE", "Wallet does not answer"))}
+
+    assert owed(State(outbox=[{**message, "last_error": failure}])) == []
+    assert owed(State(outbox=[{**message, "last_error": failure}], holds=[{"hold_id": "a"}])) != []
+    assert owed(State(outbox=[missed])) == [missed]
 
 
 def test_who_stood_without_a_break_is_known() -> None:
