@@ -2,28 +2,25 @@
 
 import { Account } from "./account.js";
 import { ApiError, call, callPatiently, pause, randomId, remember, remembered, whenPersonChanges } from "./api.js";
-import { cancelJob, chooseVariant, createTrack, getBalance, getJob, getTrack, listPrices, updateTrack, watchJob } from "./client.js";
+import { cancelJob, createTrack, getBalance, getJob, getTrack, listPrices, watchJob } from "./client.js";
 import { beginDock } from "./dock.js";
 import { $, el } from "./dom.js";
 import { watch } from "./events.js";
 import { Hearing } from "./hearing.js";
 import { silence } from "./player.js";
 import { beginPublic, openPublic, showPublic } from "./public.js";
-import { Sharing } from "./sharing.js";
+import { Song } from "./song.js";
 import { Stages } from "./stages.js";
 import { loadLimits, Take } from "./take.js";
-import { keyName, say, whenLocaleChanges } from "./text.js";
+import { say, whenLocaleChanges } from "./text.js";
 import { beginTracks, loadTracks, showTracks } from "./tracks.js";
-import { Tune } from "./tune.js";
-import { variantCard } from "./variants.js";
 import { Words } from "./words.js";
 
 const RUNNING = "cadenza.running";
 const WISH = "cadenza.wish";
-const FRESH_MS = 40 * 60 * 1000;
 const PARTS = { start: ["take", "wish"], making: ["making"], failed: ["failed"], song: ["song"], public: ["public"] };
 
-const state = { asset: null, price: null, balance: null, track: null, job: null, stages: null, errors: {}, facts: null, shownAt: 0, stop: new AbortController(), view: "start" };
+const state = { asset: null, price: null, balance: null, track: null, job: null, stages: null, errors: {}, facts: null, stop: new AbortController(), view: "start" };
 const take = new Take({
   ready: (asset) => {
     state.asset = asset;
@@ -39,8 +36,7 @@ const take = new Take({
 const hearing = new Hearing({ announce, changed: () => showPrice(), why: (reason) => reasonWords(reason) });
 const words = new Words({ complain, announce, paid: settleBalance, taken: showPrice });
 const account = new Account({ announce, moved, why: (reason) => reasonWords(reason) });
-const sharing = new Sharing({ complain, announce });
-const tune = new Tune({ complain, announce, started: goOn });
+const song = new Song({ complain, announce, show, started: goOn, changed: (track) => (state.track = track) });
 
 function show(view) {
   state.view = view;
@@ -207,7 +203,7 @@ async function openTrack(trackId) {
   }
   if (stop.signal.aborted) return;
   if (remembered(RUNNING) === trackId) remember(RUNNING, null);
-  if (state.track.state === "ready") return openSong();
+  if (state.track.state === "ready") return song.open(state.track);
   await openFailure();
 }
 
@@ -234,85 +230,6 @@ async function endedTrack(trackId, stop) {
     if (track.state !== "generating" || tries > 10 || stop.aborted) return track;
     await pause(300);
   }
-}
-
-function openSong() {
-  showRenaming(false);
-  state.shownAt = performance.now();
-  show("song");
-  showSong();
-  $("song-head").focus({ preventScroll: true });
-  scrollTo({ top: 0, behavior: "instant" });
-  announce(say("song.ready"));
-}
-
-function showSong() {
-  const { track } = state;
-  $("song-head").textContent = track.title;
-  $("song-cover").hidden = !track.cover_url;
-  if (track.cover_url) $("song-cover").src = track.cover_url;
-  const heard = track.analysis;
-  $("song-heard").textContent = heard ? say("song.heard", { key: keyName(heard.key), tempo: Math.round(heard.tempo_bpm), notes: heard.notes.length }) : "";
-  showVariants();
-  tune.open(track);
-  sharing.open(track);
-}
-
-function showVariants() {
-  const { track } = state;
-  const group = {};
-  $("variants").replaceChildren(...track.variants.map((variant) => variantCard(variant, track, { choose, renew, group })));
-}
-
-async function renew(variant) {
-  const { track } = await callPatiently(getTrack({ track_id: state.track.track_id }));
-  return track.variants.find((each) => each.variant_id === variant.variant_id).audio_url;
-}
-
-// Addresses to play and to save end within the hour; whoever comes back to the page later gets fresh ones.
-async function refreshSong() {
-  if (document.hidden || state.view !== "song" || performance.now() - state.shownAt < FRESH_MS) return;
-  const { track } = await callPatiently(getTrack({ track_id: state.track.track_id }));
-  if (document.querySelector(".playing") || state.track.track_id !== track.track_id) return;
-  state.track = track;
-  state.shownAt = performance.now();
-  showVariants();
-}
-
-async function choose(variant) {
-  complain(null);
-  try {
-    const { track } = await callPatiently(chooseVariant({ track_id: state.track.track_id, variant_id: variant.variant_id }));
-    state.track = track;
-    silence();
-    showVariants();
-    document.querySelector(`.variant.${variant.label.toLowerCase()} [aria-pressed]`).focus();
-    announce(say("variant.taken", { label: variant.label }));
-  } catch (error) {
-    complain(error);
-  }
-}
-
-async function rename(event) {
-  event.preventDefault();
-  try {
-    const { track } = await callPatiently(updateTrack({ track_id: state.track.track_id, title: $("new-title").value }));
-    state.track = track;
-    showSong();
-    showRenaming(false);
-    loadTracks().catch(() => {});
-    $("song-head").focus();
-  } catch (error) {
-    complain(error);
-  }
-}
-
-function showRenaming(open) {
-  $("renaming").hidden = !open;
-  $("rename").hidden = open;
-  if (!open) return;
-  $("new-title").value = state.track.title;
-  $("new-title").focus();
 }
 
 // ---- what did not become a song
@@ -367,8 +284,8 @@ async function loadFacts() {
   hearing.words();
   take.limits = client.upload;
   state.price = prices.prices.find((each) => each.kind === "music")?.amount_credits ?? null;
-  tune.price = state.price;
-  tune.words();
+  song.tune.price = state.price;
+  song.tune.words();
   words.price = prices.prices.find((each) => each.kind === "lyrics")?.amount_credits ?? null;
   take.words();
   words.show();
@@ -380,13 +297,13 @@ whenLocaleChanges(async () => {
   take.words();
   hearing.words();
   words.show();
-  tune.words();
+  song.tune.words();
   account.show();
   showPrice();
   showTracks();
   showPublic();
   if (state.view === "making") state.stages.show();
-  if (state.view === "song") showSong();
+  if (state.view === "song") song.show();
   if (state.view === "failed") showFailure();
 });
 
@@ -395,14 +312,11 @@ whenPersonChanges(() => moved(true));
 $("wish").addEventListener("submit", make);
 $("lyrics").addEventListener("input", showPrice);
 $("cancel").addEventListener("click", cancel);
-$("rename").addEventListener("click", () => showRenaming(true));
-$("renaming").addEventListener("submit", rename);
-$("renaming").addEventListener("keydown", (event) => event.key === "Escape" && showRenaming(false));
 $("failed-again").addEventListener("click", tryAgain);
 $("failed-new").addEventListener("click", startAnew);
 $("song-new").addEventListener("click", startAnew);
 addEventListener("hashchange", route);
-document.addEventListener("visibilitychange", () => refreshSong().catch(() => {}));
+document.addEventListener("visibilitychange", () => state.view === "song" && song.refresh().catch(() => {}));
 
 beginDock();
 beginPublic({ complain });
