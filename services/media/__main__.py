@@ -26,6 +26,7 @@ from services.kit.rpc.channel import Peers
 from services.kit.rpc.serve import serve
 from services.media.config import Config
 from services.media.jobs.picture import Pictures
+from services.media.providers.content_hook import ContentHook
 from services.media.rpc.asset import AssetServicer
 from services.media.rpc.image import ImageServicer
 from services.media.rpc.ownership import OwnershipServicer
@@ -69,7 +70,11 @@ async def build(config: Config, peers: Peers) -> AsyncIterator[Application]:
             open_most=config.assets_open_most,
         )
         resumable = ResumableUploads(db, shelf, uploads, now, abandoned=abandoned)
-        images = Images(db, shelf, Pictures(), now)
+        check = None
+        if config.content_check_url:
+            check = ContentHook(config.content_check_url, config.content_check_secret)
+            stack.push_async_callback(check.close)
+        images = Images(db, shelf, Pictures(), now, check=check)
         slices = Slices(db, uploads, config.limits)
         ownership = Ownership(db, moves, OWNED, now)
 

@@ -37,6 +37,14 @@ class Config(ProcessConfig):
         doc="days for which a file is kept as it came, once it is playable; 0 for as long as that",
     )
     ffmpeg_binary: str = setting("FFMPEG_BINARY", "", doc="ffmpeg to use; empty for the one that is installed with us")
+    content_check_url: str = setting(
+        "CONTENT_CHECK_URL",
+        "",
+        doc="address that judges sounds and pictures before they are kept; empty for no check",
+    )
+    content_check_secret: str = setting(
+        "CONTENT_CHECK_SECRET", "", doc="bearer token for CONTENT_CHECK_URL; empty for none", secret=True
+    )
     job_log_days: float = setting(
         "JOB_LOG_DAYS", 90.0, doc="days after a job's end for which its log is kept whole; then only the last line is"
     )

@@ -22,6 +22,7 @@ from services.media.config import Config
 from services.media.jobs.ffmpeg import Ffmpeg, default_binary
 from services.media.jobs.slice import Cut
 from services.media.jobs.transcode import Transcode
+from services.media.providers.content_hook import ContentHook
 from services.media.storage.tables import jobs
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.slice import POLICIES
@@ -45,8 +46,12 @@ async def runner(config: Config, _peers: Peers | None = None) -> AsyncIterator[W
         queue = JobQueue(PostgresJobs("media", jobs), POLICIES, RedisSignals(redis), now, on_end=transcodes.on_end)
         stack.callback(queue.close)
         ffmpeg = Ffmpeg(config.ffmpeg_binary or default_binary())
+        check = None
+        if config.content_check_url:
+            check = ContentHook(config.content_check_url, config.content_check_secret)
+            stack.push_async_callback(check.close)
         handlers: dict[str, Handler] = {
-            TRANSCODE.kind: Transcode(transcodes, shelf, ffmpeg, config.limits),
+            TRANSCODE.kind: Transcode(transcodes, shelf, ffmpeg, config.limits, check=check),
             SLICE.kind: Cut(transcodes, shelf, ffmpeg),
         }
         heart = ThreadHeart(lambda: Database(config.database_url, pool_size=1, max_overflow=1))

@@ -10,6 +10,7 @@ from services.kit.jobs.errors import JobFailed
 from services.kit.jobs.run import JobRun
 from services.media.domain import upload
 from services.media.domain.asset import Asset
+from services.media.domain.content import ContentRejected
 from services.media.domain.errors import (
     AssetNotFound,
     UploadDurationInvalid,
@@ -17,22 +18,33 @@ from services.media.domain.errors import (
     UploadIncomplete,
 )
 from services.media.domain.raw_sound import announced_raw
+from services.media.domain.sound import MP3
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import Ffmpeg
 from services.media.jobs.look import look
 from services.media.jobs.made import sound, store, workbench
+from services.media.providers import ContentCheck
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import Transcodes
 
 # What another attempt would find just the same.
-_FINAL = (UploadFormatInvalid, UploadDurationInvalid, UploadIncomplete, AssetNotFound)
+_FINAL = (ContentRejected, UploadFormatInvalid, UploadDurationInvalid, UploadIncomplete, AssetNotFound)
 
 
 class Transcode:
     """Handler of the transcode jobs."""
 
-    def __init__(self, transcodes: Transcodes, shelf: Shelf, ffmpeg: Ffmpeg, limits: Limits) -> None:
-        """Use the collaborators."""
+    def __init__(
+        self,
+        transcodes: Transcodes,
+        shelf: Shelf,
+        ffmpeg: Ffmpeg,
+        limits: Limits,
+        *,
+        check: ContentCheck | None = None,
+    ) -> None:
+        """Use the collaborators; where there is a checker of content nothing becomes playable without its leave."""
+        self._check = check
         self._transcodes = transcodes
         self._shelf = shelf
         self._ffmpeg = ffmpeg
@@ -60,6 +72,8 @@ class Transcode:
             playable = await self._ffmpeg.make_playable(source, found, folder, self._limits)
             await run.progress(80, f"{playable.codec} in {found.name} encoded")
             data = await asyncio.to_thread(playable.path.read_bytes)
+        if self._check is not None:
+            (await self._check.judge(MP3.content_type, data)).check()
         return {"sha256": sha256, "sound": await store(self._shelf, asset.kind, playable, data)}
 
     async def _fetch(self, asset: Asset, target: Path) -> str:

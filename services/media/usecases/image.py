@@ -16,6 +16,7 @@ from services.media.domain import upload
 from services.media.domain.asset import Asset, Kind, State
 from services.media.domain.image import Edit, Image, Variant, Version
 from services.media.domain.sound import Format
+from services.media.providers import ContentCheck
 from services.media.storage import asset as assets
 from services.media.storage import image as images
 from services.media.storage import stored_object as ledger
@@ -35,8 +36,11 @@ class Maker(Protocol):
 class Images:
     """The pictures of all users; each sees only their own."""
 
-    def __init__(self, db: Database, shelf: Shelf, maker: Maker, clock: Clock) -> None:
-        """Use the collaborators."""
+    def __init__(
+        self, db: Database, shelf: Shelf, maker: Maker, clock: Clock, *, check: ContentCheck | None = None
+    ) -> None:
+        """Use the collaborators; where there is a checker of content no picture is kept without its leave."""
+        self._check = check
         self._db = db
         self._shelf = shelf
         self._maker = maker
@@ -46,7 +50,7 @@ class Images:
         """Return the asset of a streamed picture, ready; a repeat returns that of the first time.
 
         Whatever fails leaves nothing. Raises UploadFormatInvalid, UploadTooLarge, UploadIncomplete,
-        ChecksumWrong, IdempotencyKeyReused, Unavailable.
+        ChecksumWrong, ContentRejected, IdempotencyKeyReused, Unavailable.
         """
         incoming = Incoming(pieces, pictures.check_bytes, announced.content_md5)
         found = await incoming.look()
@@ -60,6 +64,8 @@ class Images:
             return await self._first_answer(replace(asset, request_hash=_fingerprint(announced, edit, incoming)))
         versions = await self._maker.make(incoming.whole(), found, edit)
         upload.check_arrived(announced.size_bytes, incoming.size_bytes)
+        if self._check is not None:
+            (await self._check.judge(versions[0].format.content_type, versions[0].data)).check()
         hashed = _fingerprint(announced, edit, incoming) if asset.request_key else ""
         return await self._store(replace(asset, request_hash=hashed, sha256=incoming.sha256), versions)
 

@@ -60,7 +60,8 @@ class ImageServiceServicer:
         """Takes a picture (jpg, png, webp, gif) of up to 10 MB and 40 million pixels as a stream of a header and chunks; over
         HTTP a multipart form with the field `file`, and what else stands in the header as query parameters. It is turned
         upright, cropped, marked, freed of everything but its pixels (place and camera included), made smaller and ready
-        at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture and with UPLOAD_TOO_LARGE.
+        at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture, with UPLOAD_TOO_LARGE, and with CONTENT_REJECTED
+        where the operator's check of content refuses it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class ImageServiceStub:
     """Takes a picture (jpg, png, webp, gif) of up to 10 MB and 40 million pixels as a stream of a header and chunks; over
     HTTP a multipart form with the field `file`, and what else stands in the header as query parameters. It is turned
     upright, cropped, marked, freed of everything but its pixels (place and camera included), made smaller and ready
-    at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture and with UPLOAD_TOO_LARGE.
+    at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture, with UPLOAD_TOO_LARGE, and with CONTENT_REJECTED
+    where the operator's check of content refuses it.
     """
     GetImage: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetImageRequest, _image_service_pb2.GetImageResponse]
     """Gets one of the caller's pictures with fresh addresses."""
@@ -55,7 +56,8 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """Takes a picture (jpg, png, webp, gif) of up to 10 MB and 40 million pixels as a stream of a header and chunks; over
     HTTP a multipart form with the field `file`, and what else stands in the header as query parameters. It is turned
     upright, cropped, marked, freed of everything but its pixels (place and camera included), made smaller and ready
-    at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture and with UPLOAD_TOO_LARGE.
+    at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture, with UPLOAD_TOO_LARGE, and with CONTENT_REJECTED
+    where the operator's check of content refuses it.
     """
     GetImage: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetImageRequest, _image_service_pb2.GetImageResponse]  # type: ignore[assignment]
     """Gets one of the caller's pictures with fresh addresses."""
@@ -76,7 +78,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a picture (jpg, png, webp, gif) of up to 10 MB and 40 million pixels as a stream of a header and chunks; over
         HTTP a multipart form with the field `file`, and what else stands in the header as query parameters. It is turned
         upright, cropped, marked, freed of everything but its pixels (place and camera included), made smaller and ready
-        at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture and with UPLOAD_TOO_LARGE.
+        at once. Fails with UPLOAD_FORMAT_INVALID for what is no picture, with UPLOAD_TOO_LARGE, and with CONTENT_REJECTED
+        where the operator's check of content refuses it.
         """
 
     @_abc_1.abstractmethod
