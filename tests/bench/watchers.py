@@ -41,6 +41,7 @@ CROWDS = (
     ("grpc", 1000, 5, 2.0, 0),
     ("grpc", 5000, 2, 8.0, 0),
 )
+_IDLE_OF_A_PROCESS = 2_000
 _NAMES = {"sse": ("server-sent events", "bare aiohttp"), "grpc": ("gRPC", "bare grpc.aio")}
 _UNLIMITED = {"RATE_USER_PER_MINUTE": "0", "RATE_ADDRESS_PER_MINUTE": "0", "STREAMS_MOST": "20000"}
 
@@ -127,13 +128,14 @@ async def _crowd(trial: Trial, mesh: RunningMesh, log: _Log, token: str, *, crow
     asked = {"kind": kind, "count": count, "host": "127.0.0.1", "token": token, "job_id": job.job_id}
     late: dict[str, list[float]] = {"ours": [], "reference": []}
     async with AsyncExitStack() as stack:
-        roles = ("bare", "watchers", "watchers", "watchers")
+        roles = ("bare", "watchers", "watchers")
         ends = [await stack.enter_async_context(running_end("tests.bench.crowd", role)) for role in roles]
-        bare, ours_heard, bare_heard, idle = (end.ask for end in ends)
+        bare, ours_heard, bare_heard = (end.ask for end in ends)
         served = await bare({"kind": kind})
-        if crowd.idle:
-            holding = {"job_id": silent.job_id, "count": crowd.idle, "port": port}
-            await idle({**asked, **holding, "path": f"/api/v1/jobs/{silent.job_id}/events"})
+        for _ in range(0, crowd.idle, _IDLE_OF_A_PROCESS):
+            holding = await stack.enter_async_context(running_end("tests.bench.crowd", "watchers"))
+            silence = {"job_id": silent.job_id, "path": f"/api/v1/jobs/{silent.job_id}/events"}
+            await holding.ask({**asked, **silence, "count": _IDLE_OF_A_PROCESS, "port": port})
         await ours_heard({**asked, "port": port, "path": f"/api/v1/jobs/{job.job_id}/events"})
         await bare_heard({**asked, "port": served["port"], "path": "/events"})
         process = psutil.Process(mesh.pids["mesh"])
