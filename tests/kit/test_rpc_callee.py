@@ -320,6 +320,27 @@ async def test_a_service_that_hangs_is_left_alone_after_five_calls(tmp_path: Pat
         await _back(stub)
 
 
+async def test_calls_of_a_service_that_hangs_do_not_fill_the_process(tmp_path: Path, start: Start) -> None:
+    """While 256 calls to a stopped process wait, the next is refused at once; every place comes back."""
+    port = free_port()
+    process = await start(port)
+    async with _stub(tmp_path, port) as (stub, callee):
+        await stub.Public(EchoRequest(), timeout=30, wait_for_ready=True)
+        process.send_signal(signal.SIGSTOP)
+        waiting = [stub.Public(EchoRequest(), timeout=0.9) for _ in range(256)]
+        with pytest.raises(grpc.aio.AioRpcError, match="has all the calls"):
+            stub.Public(EchoRequest(), timeout=0.9)
+        assert callee.busy == 256
+        ends = await asyncio.gather(*waiting[:250], return_exceptions=True)
+        assert {each.code() for each in ends if isinstance(each, grpc.aio.AioRpcError)} == {Code.DEADLINE_EXCEEDED}
+        process.send_signal(signal.SIGCONT)
+        del waiting
+        async with asyncio.timeout(10):
+            while callee.busy:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await _back(stub)
+
+
 async def test_no_repeatable_call_fails_when_one_of_two_instances_is_killed(tmp_path: Path, start: Start) -> None:
     """Calls with a request id, 16 at a time, go on without an error over the SIGKILL of half of the service."""
     ports = (free_port(), free_port())

@@ -1,4 +1,4 @@
-"""What stands between a process and one service that it calls: a circuit breaker and a retry budget.
+"""What stands between a process and one service that it calls: a circuit breaker, a retry budget, a bulkhead.
 
 A service that is dead or hangs must cost its callers nothing but its own answers. After five calls in a row that it did
 not answer, calls are refused here at once, with the moment to come back; each second one call may try. And a call that
@@ -27,6 +27,8 @@ from services.kit.telemetry import CALLEE_OPEN, CALLEE_REFUSED, CALLEE_RETRIES
 FAILURES: Final = 5
 WINDOW_S: Final = 30.0
 OPEN_S: Final = 1.0
+# Calls of one service on their way from this process: what hangs must not hold all that the process can hold.
+MOST_CALLS: Final = 256
 # A callee that is silent for so long is not there; less than that a hurried caller may ask for.
 _PATIENT_S: Final = 1.0
 _PAUSE_S: Final = (0.01, 0.05)
@@ -37,9 +39,18 @@ _REPEATABLE: Final = frozenset({MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDE
 class Callee:
     """One service, as this process finds it."""
 
-    def __init__(self, service: str, *, breaker: Breaker | None = None, budget: RetryBudget | None = None) -> None:
-        """Judge the service by its short name; the two are for tests."""
+    def __init__(
+        self,
+        service: str,
+        *,
+        breaker: Breaker | None = None,
+        budget: RetryBudget | None = None,
+        most_calls: int = MOST_CALLS,
+    ) -> None:
+        """Judge the service by its short name; what else there is, is for tests."""
         self.service = service
+        self.busy = 0
+        self._most_calls = most_calls
         self.breaker = breaker or Breaker(failures=FAILURES, window_s=WINDOW_S, open_s=OPEN_S, in_a_row=True)
         self.budget = budget or RetryBudget()
         self.answers = 0
@@ -49,15 +60,27 @@ class Callee:
 
     def admit(self) -> None:
         """Let a call go out, or raise the AioRpcError that the service itself would give if it could."""
+        if self.busy >= self._most_calls:
+            self._refused.inc()
+            raise _refusal(self.service, "has all the calls that it is sent at a time")
         if not self.breaker.admit():
             self._refused.inc()
-            raise _left_alone(self.service)
+            raise _refusal(self.service, "does not answer and is left alone")
+
+    def sent(self, inner: Any) -> Any:
+        """Return the call that was made, counted until it ends."""
+        self.busy += 1
+        inner.add_done_callback(self._ended)
+        return inner
+
+    def _ended(self, _inner: Any) -> None:
+        self.busy -= 1
 
     def look(self) -> None:
         """Raise the same error while calls are refused, without being the one that tries."""
         if self.breaker.state is BreakerState.OPEN:
             self._refused.inc()
-            raise _left_alone(self.service)
+            raise _refusal(self.service, "does not answer and is left alone")
 
     def answered(self) -> None:
         """Note that the service is there, whatever it answered."""
@@ -179,9 +202,9 @@ def guarded(
     if named or repeatable(path):
 
         def again(left: float | None) -> Any:
-            return make(*request, **{**options, "timeout": left})
+            return callee.sent(make(*request, **{**options, "timeout": left}))
 
-    return GuardedCall(callee, make(*request, **options), again=again, until=until)
+    return GuardedCall(callee, callee.sent(make(*request, **options)), again=again, until=until)
 
 
 @cache
@@ -201,9 +224,9 @@ def repeatable(path: str) -> bool:
     return method.GetOptions().idempotency_level in _REPEATABLE
 
 
-def _left_alone(service: str) -> grpc.aio.AioRpcError:
-    """Return the refusal of a call to a service that does not answer, in the words that a service would use."""
-    error = Unavailable(f"{service} does not answer and is left alone", dependency=service, retry_after_s=int(OPEN_S))
+def _refusal(service: str, why: str) -> grpc.aio.AioRpcError:
+    """Return the refusal of a call that is not made, in the words that the service would use."""
+    error = Unavailable(f"{service} {why}", dependency=service, retry_after_s=int(OPEN_S))
     status = to_status(error)
     trailing = grpc.aio.Metadata((DETAILS_KEY, status.SerializeToString()))
     return grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), trailing, details=status.message)
