@@ -18,7 +18,6 @@ from gateway.shapes import enum_of, is_map, map_parts, message_of, words_of
 ID: Final = "018f0000-0000-7000-8000-000000000001"
 
 _Field = FieldDescriptor
-_ONCE: Final = "request_id"  # a header brings it
 _DEEPEST: Final = 8
 _TOLD: Final = re.compile(r"\bfor example `([^`]+)`")
 _WELL_KNOWN: Final[Mapping[str, Any]] = {

@@ -10,7 +10,7 @@ from cadenza.options.v1 import options_pb2
 from gateway.caller import TOKEN_PARAMETER
 from gateway.comments import read_comments
 from gateway.envelope import JSON
-from gateway.examples import ID, Examples
+from gateway.examples import Examples
 from gateway.fields import PARAMETER, choosable
 from gateway.links import links_of
 from gateway.openapi_answers import envelopes, failures_of, refusal_examples, success_of
@@ -177,7 +177,7 @@ def _asides(binding: Binding) -> list[Schema]:
     elif method.has_request_id or method.client_streaming:
         key = {"type": "string", "pattern": "^[!#-\\[\\]-~]([ !#-\\[\\]-~]{0,126}[!#-\\[\\]-~])?$"}
         words = "Name of this wish; a repeat returns the first answer."
-        found.append({**_header(IDEMPOTENCY_HEADER, words, schema=key), "example": ID})
+        found.append(_header(IDEMPOTENCY_HEADER, words, schema=key))
     return found
 
 

@@ -1,6 +1,6 @@
 """The examples of the document, sent as they stand, and answers held against the schemas beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,11 @@ import orjson
 
 from gateway.envelope import JSON
 from gateway.routes import Binding
+from services.kit.ids import new_id
 from tests.document.standing import Standing
+from tests.e2e.people import Person
 
+_ONCE = "request_id"
 _FORM = "multipart/form-data"
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 
@@ -34,6 +37,10 @@ class Operation:
         whole = {**schema, "components": self.document["components"]}
         validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
         return [str(each.message)[:300] for each in validator.iter_errors(value)]
+
+    def properties(self, schema: Any) -> Any:
+        """Return the properties of a body by their names."""
+        return self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
 
 
 def operations(document: Any, bindings: list[Binding]) -> list[Operation]:
@@ -71,23 +78,33 @@ def _referred(operation: Operation, content: Any) -> list[Any]:
 
 async def sent(place: Standing, operation: Operation) -> str:
     """Send the example as somebody new who may call it; return what is wrong with the answer, or nothing."""
+    status, kind, raw = await ask(operation, await place.caller(operation.binding), {})
+    return _wrong(operation, status, kind, raw)
+
+
+async def ask(operation: Operation, caller: Person, given: Mapping[str, str]) -> tuple[int, str, bytes]:
+    """Send the example with other values for the fields that are given; return status, type and bytes of the answer."""
     told, path, query, headers = operation.told, operation.binding.template.documented, {}, {}
     for parameter in told["parameters"]:
-        if "example" not in parameter:
+        if "example" not in parameter and parameter["name"] not in given:
             continue
-        example = str(parameter["example"])
+        example = str(given.get(parameter["name"], parameter.get("example")))
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", example)
         elif parameter["in"] == "query":
             query[parameter["name"]] = example
         else:
             headers[parameter["name"]] = example
-    caller = await place.caller(operation.binding)
     options: dict[str, Any] = {"headers": {**caller.headers(), **headers}, "params": query, "timeout": _TIMEOUT}
     for kind, content in told.get("requestBody", {}).get("content", {}).items():
-        options |= _body(kind, content["example"], options["headers"])
-    async with place.http.request(operation.binding.verb, place.mesh.base_url + path, **options) as answer:
-        return _wrong(operation, answer.status, answer.content_type, await answer.read())
+        body = content["example"]
+        if kind == JSON:
+            properties = operation.properties(content["schema"])
+            body = body | ({_ONCE: new_id()} if _ONCE in body else {})
+            body = {**body, **{name: value for name, value in given.items() if name in properties}}
+        options |= _body(kind, body, options["headers"])
+    async with caller.session.request(operation.binding.verb, caller.base_url + path, **options) as answer:
+        return answer.status, answer.content_type, await answer.read()
 
 
 def _body(kind: str, example: Any, headers: dict[str, str]) -> dict[str, Any]:

@@ -40,10 +40,15 @@ class Standing:
     http: aiohttp.ClientSession
     signer: Signer
 
-    async def person(self) -> Person:
-        """Return somebody new, logged in; whoever needs the credits of the beginning waits for them."""
+    def nobody(self) -> Person:
+        """Return somebody without a token."""
         person = Person(self.mesh.base_url)
         person._session = self.http
+        return person
+
+    async def person(self) -> Person:
+        """Return somebody new, logged in; whoever needs the credits of the beginning waits for them."""
+        person = self.nobody()
         person.user_id = (await person.login())["user_id"]
         return person
 
