@@ -54,7 +54,7 @@ BENCHMARKS = {
     "jobs": Benchmark(jobs.measure, 2, 900),
     "recovery": Benchmark(recovery.measure, 1, 900),
     "refill": Benchmark(refill.measure, 1, 600),
-    "watchers": Benchmark(watchers.measure, 5, 1800),
+    "watchers": Benchmark(watchers.measure, 4, 1800),
 }
 
 

@@ -1,19 +1,23 @@
 """A thousand and five thousand watchers of one job: processor time for each event and watcher, and how late it comes.
 
-Then a thousand while ten thousand others, who hold their streams in the same process, have nothing to hear but
-heartbeats; the reference has only the thousand.
+``python -m tests.bench.watchers`` measures a thousand while ten thousand others, who hold their streams in the same
+process, have nothing to hear but heartbeats; the reference has only the thousand. It is no part of `make bench`:
+opening so many takes minutes, and on a busy machine some are refused.
 
 Ours is the running mesh: events are committed to PostgreSQL, and go through Valkey's wake, the log, the servicer and,
 for browsers, the gateway. The reference writes the same bytes to as many streams and does nothing else.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
+from rich.console import Console
 from sqlalchemy import update
 
 from services.composer.storage.tables import jobs as tables
@@ -30,23 +34,24 @@ from services.mesh.client import Client
 from services.mesh.home import Home
 from services.mesh.up import RunningMesh, running_mesh
 from tests.bench.ends import running_end
-from tests.bench.rounds import Figures, Row, Trial
+from tests.bench.report import screen, this_machine
+from tests.bench.rounds import LEAST_ROUNDS, Figures, Row, Trial
 from tests.bench.start import fresh_home
 
 # Kind, watchers, events in a round, a pause long enough for every watcher to have had one, and idle watchers beside.
 CROWDS = (
     ("sse", 1000, 5, 0.5, 0),
     ("sse", 5000, 2, 2.0, 0),
-    ("sse", 1000, 5, 1.0, 10_000),
     ("grpc", 1000, 5, 2.0, 0),
     ("grpc", 5000, 2, 8.0, 0),
 )
+BESIDE_IDLE = (("sse", 1000, 5, 1.0, 10_000),)
 _IDLE_OF_A_PROCESS = 2_000
 _NAMES = {"sse": ("server-sent events", "bare aiohttp"), "grpc": ("gRPC", "bare grpc.aio")}
 _UNLIMITED = {"RATE_USER_PER_MINUTE": "0", "RATE_ADDRESS_PER_MINUTE": "0", "STREAMS_MOST": "20000"}
 
 
-async def measure(trial: Trial) -> list[Row]:
+async def measure(trial: Trial, crowds: Sequence[tuple[str, int, int, float, int]] = CROWDS) -> list[Row]:
     """Return two rows for each kind of stream and size of crowd."""
     rows: list[Row] = []
     async with AsyncExitStack() as stack:
@@ -57,7 +62,7 @@ async def measure(trial: Trial) -> list[Row]:
         await client.login()
         user_id = str((await client.call("GET", "/api/v1/users/me"))["user"]["user_id"])
         log = await stack.enter_async_context(_log(mesh, user_id))
-        for crowd in CROWDS:
+        for crowd in crowds:
             rows += await _crowd(trial, mesh, log, client.token, crowd=_Crowd(*crowd))
     return rows
 
@@ -176,3 +181,15 @@ async def _crowd(trial: Trial, mesh: RunningMesh, log: _Log, token: str, *, crow
             share=0.99,
         ),
     ]
+
+
+def main() -> None:
+    """Measure the crowd beside the idle one, and show its rows."""
+    machine = this_machine(rounds=LEAST_ROUNDS)
+    with tempfile.TemporaryDirectory(prefix="cadenza-bench-") as folder:
+        rows = asyncio.run(measure(Trial(LEAST_ROUNDS, Path(folder)), BESIDE_IDLE))
+    Console().print(screen(rows, machine))
+
+
+if __name__ == "__main__":
+    main()
