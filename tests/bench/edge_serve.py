@@ -55,6 +55,7 @@ async def _gateway(said: dict[str, Any], peers: Peers) -> None:
             object_store_directory=Path(folder),
             object_url_secret="a secret of the benchmark",
             rate_user_per_minute=_PER_MINUTE,
+            rate_ai_free_per_minute=_PER_MINUTE,
             streams_most=20_000,
         )
         runner = GatewayRunner(await build(config, peers), drain_s=0.5)
