@@ -103,11 +103,14 @@ def filter_failure(context: Any, failure: Failure, case: Any, response: Any) -> 
     """Return whether it is a fault.
 
     None are: a sparse answer, if it fits but for the keys that were not asked for; a number in place of an enum's
-    word, which the rules of HTTP and JSON allow; and GET of an address that another operation's path answers.
+    word, which the rules of HTTP and JSON allow; a request without a token that is refused for something else; and GET
+    of an address that another operation's path answers.
     """
     kind, query = type(failure).__name__, case.query or {}
     if kind == "JsonSchemaError" and "fields" in query:
         return not _fits_sparsely(case, response)
+    if kind == "MissingHeaderNotRejected":
+        return bool(response.status_code < _REFUSED)
     if kind == "AcceptedNegativeData":
         return not _numbered(case)
     return not (kind in {"UnsupportedMethodResponse", "AllowHeaderMismatch"} and "/verification/" in case.path)

@@ -102,7 +102,9 @@ def _settings(place: Standing, part: int, *, chains: int) -> str:
 
 
 def _read(report: Path, log: Path, said: str) -> Run:
-    told: Any = json.loads(report.read_text()) if report.exists() else {"failures": [], "errors": [said[-_SHOWN:]]}
+    # Who is interrupted leaves a report with nothing in it.
+    written = report.read_text() if report.exists() else ""
+    told: Any = json.loads(written) if written else {"failures": [], "errors": [said[-_SHOWN:] or "no report"]}
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     return Run(
         requests=len(lines),

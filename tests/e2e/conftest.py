@@ -47,8 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def home_at(root: Path, **settings: str) -> Home:
-    """Return a home with free ports and one worker, whatever the environment says."""
-    return Home(root, {**Home(root).environ, **FREE, **settings})
+    """Return a home with free ports and one worker, whatever the environment says.
+
+    A story makes more songs in a minute than the free plan allows people.
+    """
+    return Home(root, {**Home(root).environ, **FREE, "RATE_AI_FREE_PER_MINUTE": "600", **settings})
 
 
 @pytest.fixture(scope="session")

@@ -251,7 +251,7 @@ async def test_every_binding_is_served_and_documented_by_the_same_rules(lab: Cli
     post = made["paths"]["/lab/v1/things/{name}"]["post"]
     assert {each["name"] for each in post["parameters"]} >= {"name", "size", "update_mask"}
     assert "thing" not in {each["name"] for each in post["parameters"]}
-    assert post["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("Thing")
+    assert post["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/lab.Thing.Request")
 
 
 @pytest.mark.point(9)

@@ -19,17 +19,22 @@ from services.kit.rpc.errors import from_rpc
 
 _PATIENCE_S = 60.0
 _ATTEMPTS = 20
+_PAUSE_S = 0.1
 _AGAIN = {"TIMEOUT", "SERVICE_UNAVAILABLE"}
 
 
 async def _sure(method: Any, request: Any) -> Any:
-    """Return the answer, asking again under the same id while the server has no time, as every client of ours may."""
-    for _ in range(_ATTEMPTS):
+    """Return the answer, asking again under the same id while the server has no time, as every client of ours may.
+
+    Only so many calls are on their way from one process at a time; whoever is one too many comes again a little later.
+    """
+    for attempt in range(_ATTEMPTS):
         try:
             return await method(request, timeout=_PATIENCE_S)
         except grpc.aio.AioRpcError as error:
             if from_rpc(error).reason not in _AGAIN:
                 raise
+        await asyncio.sleep(_PAUSE_S * (attempt + 1))
     message = "the server never had time"
     raise TimeoutError(message)
 
