@@ -1,21 +1,48 @@
-"""What the jobs that make sounds have in common: a folder to work in, and the sound that is stored and remembered."""
+"""What the jobs that make sounds have in common: one step, a folder to work in, the sound stored and remembered."""
 
 import asyncio
 import base64
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from services.kit.errors import DomainError
 from services.kit.ids import new_id
+from services.kit.jobs.errors import JobFailed
+from services.kit.jobs.run import JobRun
 from services.media.domain import upload
-from services.media.domain.asset import Kind, Sound, Waveform
+from services.media.domain.asset import Asset, Kind, Sound, Waveform
 from services.media.domain.sound import MP3
 from services.media.jobs.ffmpeg import Playable
 from services.media.usecases.shelf import Shelf
+from services.media.usecases.transcode import Transcodes
+
+
+async def attempt(
+    run: JobRun,
+    transcodes: Transcodes,
+    step: str,
+    make: Callable[[Asset], Awaitable[dict[str, Any]]],
+    *,
+    final: tuple[type[DomainError], ...],
+) -> None:
+    """Run one attempt, after which the job's asset is ready with what `make` returned: a sound kept, and its digest.
+
+    Raises JobFailed with the reason for the errors in `final`, which another attempt would meet just the same.
+    """
+    asset_id = run.job.subject_id
+    try:
+        asset = await transcodes.begin(asset_id)
+        made = await run.step(step, (0, 95), lambda: make(asset))
+        playable = sound(made["sound"])
+        async with run.finish({"storage_key": playable.storage_key, "duration_ms": playable.duration_ms}) as tx:
+            await transcodes.ready(tx, asset_id, playable, made["sha256"])
+    except final as error:
+        raise JobFailed(error.reason, error.message, **error.metadata) from error
 
 
 @asynccontextmanager

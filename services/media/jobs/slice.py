@@ -6,14 +6,13 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from services.kit.jobs.errors import JobFailed
 from services.kit.jobs.run import JobRun
 from services.media.domain.asset import Asset
 from services.media.domain.errors import AssetNotFound, AssetNotReady, UploadFormatInvalid
 from services.media.domain.slice import Slice
 from services.media.jobs.cut import cut
 from services.media.jobs.ffmpeg import Ffmpeg
-from services.media.jobs.made import sound, store, workbench
+from services.media.jobs.made import attempt, store, workbench
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import Transcodes
 
@@ -32,15 +31,7 @@ class Cut:
 
     async def __call__(self, run: JobRun) -> None:
         """Run one attempt; a source that is gone fails the job at once, with the reason."""
-        asset_id = run.job.subject_id
-        try:
-            asset = await self._transcodes.begin(asset_id)
-            made = await run.step("slice", (0, 95), lambda: self._make(run, asset))
-            playable = sound(made["sound"])
-            async with run.finish({"storage_key": playable.storage_key, "duration_ms": playable.duration_ms}) as tx:
-                await self._transcodes.ready(tx, asset_id, playable, made["sha256"])
-        except _FINAL as error:
-            raise JobFailed(error.reason, error.message, **error.metadata) from error
+        await attempt(run, self._transcodes, "slice", lambda asset: self._make(run, asset), final=_FINAL)
 
     async def _make(self, run: JobRun, asset: Asset) -> dict[str, Any]:
         """Return the stored sound and its digest; nothing else stays."""

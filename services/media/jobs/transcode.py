@@ -6,7 +6,6 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from services.kit.jobs.errors import JobFailed
 from services.kit.jobs.run import JobRun
 from services.media.domain import upload
 from services.media.domain.asset import Asset
@@ -22,7 +21,7 @@ from services.media.domain.sound import MP3
 from services.media.domain.upload import Limits
 from services.media.jobs.ffmpeg import Ffmpeg
 from services.media.jobs.look import look
-from services.media.jobs.made import sound, store, workbench
+from services.media.jobs.made import attempt, store, workbench
 from services.media.providers import ContentCheck
 from services.media.usecases.shelf import Shelf
 from services.media.usecases.transcode import Transcodes
@@ -52,15 +51,7 @@ class Transcode:
 
     async def __call__(self, run: JobRun) -> None:
         """Run one attempt; a file that is no playable sound fails the job at once, with the reason."""
-        asset_id = run.job.subject_id
-        try:
-            asset = await self._transcodes.begin(asset_id)
-            made = await run.step("transcode", (0, 95), lambda: self._make(run, asset))
-            playable = sound(made["sound"])
-            async with run.finish({"storage_key": playable.storage_key, "duration_ms": playable.duration_ms}) as tx:
-                await self._transcodes.ready(tx, asset_id, playable, made["sha256"])
-        except _FINAL as error:
-            raise JobFailed(error.reason, error.message, **error.metadata) from error
+        await attempt(run, self._transcodes, "transcode", lambda asset: self._make(run, asset), final=_FINAL)
 
     async def _make(self, run: JobRun, asset: Asset) -> dict[str, Any]:
         """Return the stored sound and the digest of what the client sent; nothing else stays."""
